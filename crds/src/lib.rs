@@ -1,0 +1,1 @@
+//! `GatewayConfig`: the types of the API.

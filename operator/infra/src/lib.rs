@@ -1,0 +1,1 @@
+//! GatewayConfig to desired objects and status.

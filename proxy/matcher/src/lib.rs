@@ -1,0 +1,1 @@
+//! Index over an ordered rule list.
