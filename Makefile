@@ -1,0 +1,40 @@
+# The one command surface: `make` prints it, .ci/run calls the same targets.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CACHE  := $(or $(GATEFLEET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatefleet)
+DENY   := cargo-deny-0.20.2
+DIR    ?= examples/quickstart
+
+.PHONY: help local test test-kube e2e lint deny crds golden fuzz bench
+help: ## Print this list.
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+local: ## Build everything and run the quickstart (DIR=... for another directory) without a cluster.
+	cargo build --release
+	$(TARGET)/release/gatefleet local $(DIR)
+
+test: ## Every test that needs cargo alone.
+	cargo test --workspace
+
+test-kube: ## The contract, scenario and kubectl tests against a real kube-apiserver (needs Go >= 1.26).
+	tests/kube/build
+	cargo test -p gatefleet-tests-apiserver -p gatefleet-tests-scenario -p gatefleet-tests-e2e --features kube
+
+lint: ## Format and clippy, warnings denied.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: $(CACHE)/$(DENY)/bin/cargo-deny ## Licences, bans and sources of the dependencies.
+	$(CACHE)/$(DENY)/bin/cargo-deny check bans licenses sources
+
+$(CACHE)/$(DENY)/bin/cargo-deny:
+	cargo install --locked --root $(CACHE)/$(DENY) --version $(DENY:cargo-deny-%=%) cargo-deny
+
+crds: ## Write the CRD's YAML and the generated references anew.
+	UPDATE_EXPECT=1 cargo test -p gatefleet-crds -p gatefleet-infra
+
+golden: ## Write the golden cases' expectations anew (then read the diff).
+	UPDATE_EXPECT=1 cargo test -p gatefleet-tests-golden
+
+bench: ## Start-to-Listening time and change-to-served P50/P99, with release binaries.
+	cargo build --release
+	cargo test --release -p gatefleet-tests-e2e --test bench -- --ignored --nocapture
