@@ -1,1 +1,5 @@
-//! What the tests share.
+//! What tests of several crates share: our programs, built when they are needed, and a raw HTTP client that
+//! forgives nothing. No assertions about Gatefleet itself stand here.
+
+pub mod programs;
+pub mod raw;

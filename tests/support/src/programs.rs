@@ -1,0 +1,49 @@
+//! Our own programs, as a user would have them after `cargo build`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The root of the checkout.
+///
+/// # Panics
+///
+/// When this file was moved out of it.
+pub fn checkout() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize()
+        .unwrap_or_else(|error| panic!("find the checkout at {}: {error}", root.display()))
+}
+
+/// The path of `gatefleet`, `gatefleet-proxy` or `gatefleet-echo`, built in this test's own profile.
+///
+/// # Panics
+///
+/// When the build fails or the program does not exist.
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let path = BUILT.get_or_init(build).join(name);
+    assert!(
+        path.is_file(),
+        "find program {name} in {}: it is no binary of this workspace",
+        path.display()
+    );
+    path
+}
+
+fn build() -> PathBuf {
+    // TARGET/PROFILE/deps/TEST-HASH: the programs lie two levels up.
+    let test =
+        std::env::current_exe().unwrap_or_else(|error| panic!("find the test's own path: {error}"));
+    let dir = test.ancestors().nth(2).unwrap_or(&test).to_path_buf();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(checkout()).args(["build", "--quiet", "--workspace", "--bins"]);
+    if dir.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().unwrap_or_else(|error| panic!("start cargo build: {error}"));
+    assert!(status.success(), "build our own programs: {status}");
+    dir
+}
