@@ -4,7 +4,11 @@
 //! no runtime, no Kubernetes types.
 
 mod fleet;
+mod host;
+mod numbers;
 mod object;
 
 pub use fleet::{FleetKey, Tier, TierKey, TierKeyError};
+pub use host::{HostPattern, Hostname, HostnameError};
+pub use numbers::{PortNumber, Transport, Weight};
 pub use object::{Kind, ObjectKey};

@@ -1,1 +1,14 @@
-//! The incremental route pipeline.
+//! The routes pipeline: objects in, the resources of every tier out, incrementally.
+//!
+//! Input: a [`gatefleet_state::ClusterState`] and the time. Output: [`RoutesOutput`]. Invariants: the result is
+//! the same as from scratch; an update recomputes only what read something that changed; nothing here does I/O
+//! or looks at a clock.
+
+mod output;
+mod pipeline;
+
+pub use gatefleet_ir::{Diagnostic, Reason, Severity};
+pub use output::{
+    FleetRoutes, IngressOutcome, Origin, RoutesOutput, SecretName, TierResource, TierRoutes,
+};
+pub use pipeline::{Options, Pipeline, PortRecord};
