@@ -1,1 +1,56 @@
-//! The HTTP engine.
+//! The HTTP engine of the proxy: what happens between one accepted connection and the backends.
+//!
+//! **Purpose.** Reads requests, judges them by one strict grammar, routes them, applies filters and
+//! policies, picks a backend, streams both bodies, retries what is safe to retry, reports every request.
+//!
+//! **Inputs.** A connection ([`serve_connection`]), the compiled [`Table`] of its thread's [`Engine`], and
+//! connections towards backends by the trait [`Upstreams`].
+//!
+//! **Outputs.** Bytes on both sides and one [`RequestSummary`] per request for the [`Observer`].
+//!
+//! **Invariants.**
+//! - Heads are parsed, judged and emitted anew; no byte of a head is copied through unseen.
+//! - A request keeps the table it started with.
+//! - Nothing received from a peer can panic, or grow memory past the configured limits.
+//! - A plain request on warm connections allocates nothing.
+//! - What a resource asks for and the engine cannot do is refused by [`compile`], never ignored.
+//!
+//! **Must not** open sockets, resolve names, choose endpoints, write logs or metrics: that is transport's.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod compile;
+mod connection;
+mod drain;
+mod head;
+mod observe;
+mod peer;
+mod serve;
+mod settings;
+mod table;
+mod upstreams;
+
+pub mod h1;
+
+pub use compile::{CAPABILITIES, CompileError, CompiledHost, CompiledPolicy};
+pub use connection::{AdvertisedPorts, ConnectionInfo, Scheme, TlsInfo};
+pub use drain::{Drain, Phase};
+pub use head::{Body, Field, Fields, RequestHead, ResponseHead, Version};
+pub use observe::{Failure, Observer, RequestSummary};
+pub use peer::{Chunk, Downstream, Io, Sink, Source, StreamError, Upstream};
+pub use serve::serve_connection;
+pub use settings::{Limits, Settings, Timeouts};
+pub use table::{Engine, Resolve, Table, TableBuilder};
+pub use upstreams::{Checkout, ConnectError, Lease, Report, Upstreams};
