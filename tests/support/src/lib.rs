@@ -3,3 +3,4 @@
 
 pub mod programs;
 pub mod raw;
+pub mod websocket;
