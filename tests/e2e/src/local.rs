@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    future::Future,
     io::{BufRead as _, BufReader, Read},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -54,7 +53,6 @@ impl Output {
 }
 
 /// `gatefleet local` on a copy of a directory, in a home of its own.
-#[derive(Debug)]
 pub struct Local {
     child: Child,
     /// The copy: tests edit it.
@@ -97,7 +95,7 @@ pub async fn eventually<T, F: Future<Output = Result<T, String>>>(
         match probe().await {
             Ok(value) => return value,
             Err(reason) => {
-                assert!(Instant::now() < end, "{what}: not within {seconds} s: {reason}")
+                assert!(Instant::now() < end, "{what}: not within {seconds} s: {reason}");
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -170,9 +168,8 @@ impl Local {
     ///
     /// What the server says.
     pub async fn fleets(&self) -> Result<Vec<Value>, String> {
-        let list =
-            self.api("gatefleet.dev/v1alpha1", "GatewayConfig", None).list(&ListParams::default());
-        let list = list.await.map_err(|error| error.to_string())?;
+        let api = self.api("gatefleet.dev/v1alpha1", "GatewayConfig", None);
+        let list = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
         list.items
             .iter()
             .map(|item| serde_json::to_value(item).map_err(|error| error.to_string()))
@@ -219,8 +216,12 @@ impl Local {
             let list = services.list(&selector).await.map_err(|error| error.to_string())?;
             let spec =
                 list.items.into_iter().find_map(|service| service.spec).ok_or("no Service")?;
-            let ip: IpAddr =
-                spec.cluster_ip.as_deref().unwrap_or_default().parse().map_err(|_| "no address")?;
+            let ip: IpAddr = spec
+                .cluster_ip
+                .as_deref()
+                .unwrap_or_default()
+                .parse()
+                .map_err(|error| format!("no address: {error}"))?;
             let ports = spec.ports.unwrap_or_default();
             let port =
                 ports.iter().find(|port| listener.is_none() || port.name.as_deref() == listener);

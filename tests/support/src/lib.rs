@@ -3,4 +3,5 @@
 
 pub mod programs;
 pub mod raw;
+pub mod tls;
 pub mod websocket;
