@@ -1,5 +1,4 @@
 //! `examples/own-app`: something that already runs on localhost:3000.
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on must fail")]
 
 use std::process::{Command, Stdio};
 

@@ -47,3 +47,21 @@ fn build() -> PathBuf {
     assert!(status.success(), "build our own programs: {status}");
     dir
 }
+
+/// The directory with `kube-apiserver`, `etcd` and `kubectl`, built by `tests/kube/build` when they are not there yet.
+///
+/// # Panics
+///
+/// When the build fails, say because Go is missing.
+pub fn kube_tools() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let script = checkout().join("tests/kube/build");
+        let output = Command::new(&script).output();
+        let output = output.unwrap_or_else(|error| panic!("start {}: {error}", script.display()));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "build Kubernetes' programs: {errors}");
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    });
+    built.clone()
+}
