@@ -1,1 +1,18 @@
-//! Listeners, TLS, pools.
+//! Sockets: listeners, TLS, connections towards backends, and the threads that own them.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod bind;
+pub mod host;
+pub mod tls;

@@ -1,0 +1,228 @@
+//! Sockets that listen: one per thread and address, opened together.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// Why an address cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error(
+        "port {} is in use on {}; stop what listens there or choose another port", .0.port(), .0.ip()
+    )]
+    InUse(SocketAddr),
+    /// A port below 1024 (or another protected one) without the capability.
+    #[error(
+        "port {} needs a privilege (NET_BIND_SERVICE); choose a port above 1023 or grant it", .0.port()
+    )]
+    Denied(SocketAddr),
+    /// The address belongs to no interface here.
+    #[error("address {} is not one of this machine; correct the bind address", .0.ip())]
+    NotLocal(SocketAddr),
+    /// Anything else.
+    #[error("cannot listen on {0}: {1}")]
+    Other(SocketAddr, io::Error),
+}
+
+impl BindError {
+    fn new(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse(address),
+            io::ErrorKind::PermissionDenied => Self::Denied(address),
+            io::ErrorKind::AddrNotAvailable => Self::NotLocal(address),
+            _ => Self::Other(address, error),
+        }
+    }
+}
+
+/// The address that means every interface: `[::]` for both families, `0.0.0.0` where the kernel
+/// has no IPv6.
+pub fn unspecified() -> IpAddr {
+    match Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)) {
+        Ok(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        Err(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// The sockets of one address. Threads take theirs when they begin to serve it; what nobody took is
+/// closed when the last owner lets go.
+#[derive(Debug)]
+pub struct Bound {
+    address: SocketAddr,
+    sockets: Mutex<Vec<Option<TcpListener>>>,
+    retired: AtomicBool,
+}
+
+impl Bound {
+    /// Opens an address for a number of threads.
+    ///
+    /// The first socket is bound alone, because the kernel lets two processes of one user share a
+    /// port silently when both ask for it.
+    ///
+    /// # Errors
+    /// When the address is taken, not local, or needs a privilege.
+    pub fn open(address: SocketAddr, threads: NonZeroUsize) -> Result<Self, BindError> {
+        let open = |shared| {
+            listen(address, shared).map(Some).map_err(|error| BindError::new(address, error))
+        };
+        let mut sockets = vec![open(Sharing::Claims)?];
+        // The kernel may have chosen the port.
+        let chosen = sockets.first().and_then(Option::as_ref).map(TcpListener::local_addr);
+        let address = match chosen {
+            Some(Ok(chosen)) => chosen,
+            _ => address,
+        };
+        for _ in 1..threads.get() {
+            let socket = listen(address, Sharing::Joins);
+            sockets.push(Some(socket.map_err(|error| BindError::new(address, error))?));
+        }
+        Ok(Self { address, sockets: Mutex::new(sockets), retired: AtomicBool::new(false) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Hands a thread its socket, once.
+    pub fn take(&self, thread: usize) -> Option<TcpListener> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.get_mut(thread)?.take()
+    }
+
+    /// Says that threads have begun to close it: it is not to be served again.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+}
+
+/// Whether a socket claims an address alone or joins those that did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Claims,
+    Joins,
+}
+
+fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if sharing == Sharing::Joins {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    if sharing == Sharing::Claims {
+        socket.set_reuse_port(true)?;
+    }
+    socket.listen(BACKLOG)?;
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket.into())
+}
+
+/// What is bound now, so that listeners of one address share its sockets and a listener that comes
+/// back keeps them.
+#[derive(Debug)]
+pub struct Binder {
+    threads: NonZeroUsize,
+    bound: Mutex<HashMap<SocketAddr, Weak<Bound>>>,
+}
+
+impl Binder {
+    /// A binder for a number of threads, with nothing bound.
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self { threads, bound: Mutex::default() }
+    }
+
+    /// The sockets of an address, opened now if they are not open.
+    ///
+    /// # Errors
+    /// As [`Bound::open`].
+    pub fn bind(&self, address: SocketAddr) -> Result<Arc<Bound>, BindError> {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = bound.get(&address).and_then(Weak::upgrade);
+        if let Some(living) = living.filter(|b| !b.retired.load(Ordering::Acquire)) {
+            return Ok(living);
+        }
+        let opened = Arc::new(Bound::open(address, self.threads)?);
+        bound.insert(address, Arc::downgrade(&opened));
+        bound.retain(|_, known| known.strong_count() > 0);
+        Ok(opened)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    fn two() -> NonZeroUsize {
+        NonZeroUsize::new(2).unwrap()
+    }
+
+    fn loopback() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    #[test]
+    fn every_thread_gets_connections() {
+        let bound = Bound::open(loopback(), two()).unwrap();
+        let sockets = [bound.take(0).unwrap(), bound.take(1).unwrap()];
+        assert!(bound.take(0).is_none(), "handed out once");
+        let clients: Vec<_> =
+            (0..64).map(|_| TcpStream::connect(bound.address()).unwrap()).collect();
+        let count = |l: &TcpListener| std::iter::from_fn(|| l.accept().ok()).count();
+        let counts = sockets.each_ref().map(count);
+        assert_eq!(counts.iter().sum::<usize>(), clients.len());
+        assert!(counts.iter().all(|&n| n > 0), "one thread got all: {counts:?}");
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_the_remedy() {
+        let other = TcpListener::bind(loopback()).unwrap();
+        let address = other.local_addr().unwrap();
+        let error = Bound::open(address, two()).unwrap_err().to_string();
+        let expected = format!("port {} is in use on 127.0.0.1; stop", address.port());
+        assert!(error.starts_with(&expected), "{error}");
+        // Our own kind of socket is no exception.
+        let ours = Bound::open(loopback(), two()).unwrap();
+        assert!(matches!(Bound::open(ours.address(), two()), Err(BindError::InUse(_))));
+    }
+
+    #[test]
+    fn listeners_of_one_address_share_its_sockets_until_they_are_retired() {
+        let binder = Binder::new(two());
+        let probe = TcpListener::bind(loopback()).unwrap();
+        let address = probe.local_addr().unwrap();
+        drop(probe);
+        let first = binder.bind(address).unwrap();
+        let second = binder.bind(address).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        first.retire();
+        drop((first.take(0), first.take(1)));
+        let third = binder.bind(address).unwrap();
+        assert!(!Arc::ptr_eq(&first, &third));
+    }
+
+    #[test]
+    fn the_unspecified_address_takes_both_families() {
+        let bound = Bound::open((unspecified(), 0).into(), two()).unwrap();
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, bound.address().port())).is_ok());
+    }
+}

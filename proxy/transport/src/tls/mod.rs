@@ -1,0 +1,20 @@
+//! TLS on both sides: certificates, the choice by server name, and connections towards backends.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+mod certificate;
+mod client;
+mod server;
+mod verify;
+
+pub use certificate::{Certificate, CertificateError, TrustBundle};
+pub use client::{ClientTls, ClientTlsError, ClientTlsSpec};
+pub use server::{Choice, FrontError, ServerNames, ServerTls, TlsListener, choose_listener};
+
+/// The one crypto provider: aws-lc-rs, hybrid X25519MLKEM768 first.
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+}
