@@ -1,1 +1,43 @@
-//! `GatewayConfig`: the types of the API.
+//! `gatefleet.dev/v1alpha1`: the types of [`GatewayConfig`], their defaults, the rules of their schema, and
+//! the closed vocabulary of its status (phases, conditions, reasons).
+//!
+//! Input: what a user wrote and the API server admitted. Output: typed values in which every default is
+//! written out, durations are milliseconds, and what the schema promises holds. The committed manifest
+//! (`crds/gatewayconfigs.yaml`, [`manifest`]) is generated from these types.
+//!
+//! Invariants: a field exists here only together with the feature that it controls; every field says what it
+//! does, its default and an example; nothing branches on [`Phase`].
+//!
+//! This crate must not know a client, a runtime or a clock.
+
+mod duration;
+mod manifest;
+mod network;
+mod pages;
+mod quantity;
+mod rules;
+mod spec;
+mod status;
+mod tuning;
+mod vocabulary;
+
+pub use duration::{Duration, DurationError, OptionalDuration};
+pub use manifest::manifest;
+pub use network::{
+    ClientIpDetection, IpFamily, IpFamilyPolicy, Listener, ListenerProtocol, ServiceSpec,
+    ServiceType, TlsSpec, TlsVersion,
+};
+pub use pages::conditions_page;
+pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
+pub use spec::{
+    AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, Observability,
+    PodSpec, TierSpec,
+};
+pub use status::{GatewayConfigStatus, ListenerStatus, RouteProblem, RoutesStatus, TierStatus};
+pub use tuning::{Drain, Limits, Timeouts};
+pub use vocabulary::{ConditionType, EventType, Phase, Reason};
+
+/// The API group of every kind here.
+pub const GROUP: &str = "gatefleet.dev";
+/// Its version.
+pub const VERSION: &str = "v1alpha1";

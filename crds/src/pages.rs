@@ -1,0 +1,52 @@
+//! The generated pages of `docs/reference`.
+
+use std::{fmt, fmt::Write as _};
+
+use crate::{ConditionType, Phase, Reason};
+
+/// The text of `docs/reference/conditions.md`.
+#[must_use]
+pub fn conditions_page() -> String {
+    let mut page = String::from(
+        "<!-- Generated from crds/src/vocabulary.rs; written by `UPDATE_EXPECT=1 cargo test -p gatefleet-crds`. -->\n\
+         # Phases, conditions and reasons of a GatewayConfig\n\n\
+         `kubectl get gwc` shows the phase, `kubectl get gwc -o wide` the message, `kubectl describe gwc NAME` all of it.\n\
+         Conditions decide; the phase repeats them in one word. Each transition is one Event with the reason below.\n\n\
+         ## Phases\n\n| Phase | means |\n|---|---|\n",
+    );
+    let mut line = |text: fmt::Arguments<'_>| {
+        let written = page.write_fmt(text).and_then(|()| page.write_char('\n'));
+        debug_assert!(written.is_ok(), "a String takes everything");
+    };
+    for phase in Phase::ALL {
+        line(format_args!("| `{phase}` | {} |", phase.meaning()));
+    }
+    line(format_args!("\n## Conditions\n\n| Type | says |\n|---|---|"));
+    for condition in ConditionType::ALL {
+        line(format_args!("| `{condition}` | {} |", condition.meaning()));
+    }
+    line(format_args!(
+        "\n## Reasons\n\n`Ready`, `Reconciling` and `Stalled` carry the reason of the condition that decides.\n\
+         \"Act\" marks those that need somebody (`Stalled`, phase `Failed`).\n\n\
+         | Reason | on | act | means | what to do |\n|---|---|---|---|---|"
+    ));
+    for reason in Reason::ALL {
+        let (meaning, remedy) = (reason.meaning(), reason.remedy());
+        let on: Vec<_> = reason.conditions().iter().map(|on| format!("`{on}`")).collect();
+        let act = if reason.is_stalled() { "yes" } else { "" };
+        line(format_args!("| `{reason}` | {} | {act} | {meaning} | {remedy} |", on.join(", ")));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `UPDATE_EXPECT=1 cargo test -p gatefleet-crds` writes the page.
+    #[test]
+    fn the_committed_pages_are_fresh() {
+        expect_test::expect_file!["../../docs/reference/conditions.md"]
+            .assert_eq(&conditions_page());
+    }
+}

@@ -1,0 +1,222 @@
+//! What a user declares.
+
+#![expect(clippy::duplicated_attributes, reason = "several printer columns have one type")]
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources, ServiceSpec,
+    Timeouts, TlsSpec, rules::rules,
+};
+
+/// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "gatefleet.dev",
+    version = "v1alpha1",
+    kind = "GatewayConfig",
+    namespaced,
+    status = "GatewayConfigStatus",
+    shortname = "gwc",
+    category = "gatefleet",
+    derive = "PartialEq",
+    doc = "One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures."
+)]
+#[kube(printcolumn(
+    name = "Phase",
+    type_ = "string",
+    json_path = ".status.phase",
+    description = "Pending, Running, Listening or Failed"
+))]
+#[kube(printcolumn(
+    name = "Ready",
+    type_ = "string",
+    json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+    description = "Whether the fleet does what its generation says"
+))]
+#[kube(printcolumn(
+    name = "North-South",
+    type_ = "string",
+    json_path = ".status.northSouth.ready",
+    description = "Ready proxies / wanted proxies of the tier for traffic from outside"
+))]
+#[kube(printcolumn(
+    name = "East-West",
+    type_ = "string",
+    json_path = ".status.eastWest.ready",
+    description = "Ready proxies / wanted proxies of the tier for traffic between services"
+))]
+#[kube(printcolumn(
+    name = "Address",
+    type_ = "string",
+    json_path = ".status.address",
+    description = "The first address of the fleet"
+))]
+#[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
+#[kube(printcolumn(
+    name = "Message",
+    type_ = "string",
+    json_path = ".status.message",
+    priority = 1,
+    description = "The state in one sentence"
+))]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules(&[(
+    "has(self.northSouth) || has(self.eastWest)",
+    "declare at least one tier: northSouth (from outside into the cluster) or eastWest (between services); {} takes all defaults",
+)])))]
+pub struct GatewayConfigSpec {
+    /// The tier for traffic from outside into the cluster. Absent: the fleet has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub north_south: Option<TierSpec>,
+    /// The tier for traffic between services of the cluster. Absent: the fleet has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub east_west: Option<TierSpec>,
+    /// Which Ingresses the fleet serves besides those whose `IngressClass` names it in its `parameters`.
+    #[serde(default)]
+    pub ingress: IngressSpec,
+    /// What the proxies tell about the traffic.
+    #[serde(default)]
+    pub observability: Observability,
+}
+
+/// One tier: a Deployment of proxies and the Service in front of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TierSpec {
+    /// How many proxies run. Without any, remove the tier instead. Default: `2`. Example: `3`.
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub replicas: u16,
+    /// CPU and memory of each proxy.
+    pub resources: Resources,
+    /// The Service in front of the proxies.
+    pub service: ServiceSpec,
+    /// The ports that the tier serves. Default: HTTP on 80 and HTTPS on 443.
+    /// Example: `[{name: http, port: 8080, protocol: HTTP}]`.
+    #[schemars(length(min = 1, max = 16), extend(
+        "x-kubernetes-list-type" = "map",
+        "x-kubernetes-list-map-keys" = ["name"],
+        "x-kubernetes-validations" = rules(&[
+            (
+                "self.all(one, self.exists_one(other, other.name == one.name))",
+                "two listeners have the same name: give every listener a name of its own",
+            ),
+            (
+                "self.all(one, self.exists_one(other, other.port == one.port))",
+                "two listeners have the same port: give every listener a port of its own",
+            ),
+        ]),
+    ))]
+    pub listeners: Vec<Listener>,
+    /// TLS of the HTTPS listeners.
+    pub tls: TlsSpec,
+    /// How the address of the client behind other proxies is found out.
+    #[serde(rename = "clientIPDetection")]
+    pub client_ip_detection: ClientIpDetection,
+    /// Bounds of what each proxy accepts.
+    pub limits: Limits,
+    /// How long each proxy waits.
+    pub timeouts: Timeouts,
+    /// How a proxy leaves.
+    pub drain: Drain,
+    /// What is added to the pods.
+    pub pod: PodSpec,
+}
+
+impl Default for TierSpec {
+    fn default() -> Self {
+        Self {
+            replicas: 2,
+            resources: Resources::default(),
+            service: ServiceSpec::default(),
+            listeners: Listener::defaults(),
+            tls: TlsSpec::default(),
+            client_ip_detection: ClientIpDetection::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            drain: Drain::default(),
+            pod: PodSpec::default(),
+        }
+    }
+}
+
+/// What is added to the pods of a tier. A change rolls the tier's pods, and only these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Labels of the pods, besides the operator's own. Default: none. Example: `{team: edge}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = rules(&[
+        (
+            "self.all(key, !key.startsWith('gatefleet.dev/') && !key.startsWith('app.kubernetes.io/'))",
+            "labels under gatefleet.dev/ and app.kubernetes.io/ are the operator's: choose another key",
+        ),
+        (
+            "self.all(key, size(self[key]) <= 63 && self[key].matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'))",
+            "a label's value has at most 63 letters, digits, dashes, underscores and dots, and starts and ends with a letter or digit",
+        ),
+    ])), inner(length(max = 253)))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the pods. Default: none. Example: `{prometheus.io/scrape: "true"}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = rules(&[(
+        "self.all(key, !key.startsWith('gatefleet.dev/'))",
+        "annotations under gatefleet.dev/ are the operator's: choose another key",
+    )])))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Which Ingresses the fleet serves, besides those whose `IngressClass` names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressSpec {
+    /// Ingresses of this class are served by the north-south tier, unless the `IngressClass` names another fleet.
+    /// `""`: all Ingresses; `nginx`: those of class nginx and those without a class; any other name: that
+    /// class. Default: absent, only Ingresses whose `IngressClass` names this fleet in its `parameters`.
+    /// Example: `nginx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), extend("x-kubernetes-validations" = rules(&[(
+        "self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        "ingressClass is the name of an IngressClass such as \"nginx\", or \"\" for all Ingresses",
+    )])))]
+    pub ingress_class: Option<String>,
+}
+
+/// What the proxies tell about the traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Observability {
+    /// One line per request on the standard output of each proxy.
+    pub access_log: AccessLog,
+}
+
+/// One line per request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessLog {
+    /// Whether requests are logged. Default: `true`. Example: `false`.
+    pub enabled: bool,
+    /// `JSON` (one object per line) or `Text`. Default: `JSON`. Example: `Text`.
+    pub format: AccessLogFormat,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { enabled: true, format: AccessLogFormat::Json }
+    }
+}
+
+/// Form of the access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccessLogFormat {
+    /// One JSON object per line.
+    #[default]
+    #[serde(rename = "JSON")]
+    Json,
+    /// Words for people.
+    Text,
+}
