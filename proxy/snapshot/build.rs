@@ -4,7 +4,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = ["gatefleet/snapshot/v1/snapshot.proto", "gatefleet/snapshot/v1/service.proto"];
     let set = protox::compile(files, ["proto"])?;
-    pbjson_build::Builder::new().btree_map(["."]).register_descriptors(&set.encode_to_vec())?.build(&[".gatefleet"])?;
+    pbjson_build::Builder::new()
+        .btree_map(["."])
+        .register_descriptors(&set.encode_to_vec())?
+        .build(&[".gatefleet"])?;
     let mut config = prost_build::Config::new();
     config.btree_map(["."]).bytes(["."]);
     tonic_prost_build::configure()
