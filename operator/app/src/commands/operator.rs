@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// The image of proxies.
     #[arg(long, env = "GATEFLEET_PROXY_IMAGE", default_value = "gatefleet-proxy:dev")]
     pub(crate) proxy_image: String,
-    /// Where an IngressClass without a namespace in its parameters finds its `GatewayConfig`.
+    /// Where an `IngressClass` without a namespace in its parameters finds its `GatewayConfig`.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub(crate) default_namespace: String,
     /// The identity of this replica.

@@ -1,0 +1,290 @@
+//! All watches together: one owner of the view, everybody else gets copies.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use gatefleet_crds::GatewayConfig;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+        discovery::v1::EndpointSlice,
+        networking::v1::{Ingress, IngressClass},
+    },
+};
+use kube::{Api, Client, Resource};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+
+use crate::{
+    View,
+    follow::{Sink, follow},
+    view::{Scope, Step, Watched, take},
+};
+
+/// When changes become a new view.
+#[derive(Clone, Copy, Debug)]
+pub struct Debounce {
+    /// After this long without another change.
+    pub quiet: Duration,
+    /// After this long at the latest.
+    pub longest: Duration,
+}
+
+/// What users of the watches hold.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    /// The newest view; `None` until every kind was listed once.
+    pub views: watch::Receiver<Option<Arc<View>>>,
+    secrets: watch::Sender<BTreeSet<(String, String)>>,
+}
+
+impl Watches {
+    /// Says which Secrets (namespace, name) are needed from now on. All others are forgotten.
+    pub fn need_secrets(&self, names: BTreeSet<(String, String)>) {
+        self.secrets.send_if_modified(|current| {
+            let differs = *current != names;
+            *current = names;
+            differs
+        });
+    }
+}
+
+/// The part that runs: see [`run`].
+#[derive(Debug)]
+pub struct Hub {
+    client: Client,
+    debounce: Debounce,
+    views: watch::Sender<Option<Arc<View>>>,
+    secrets: watch::Receiver<BTreeSet<(String, String)>>,
+}
+
+/// Prepares watches; nothing is asked before [`run`].
+pub fn watches(client: Client, debounce: Debounce) -> (Watches, Hub) {
+    let (views, views_out) = watch::channel(None);
+    let (secrets_in, secrets) = watch::channel(BTreeSet::new());
+    (Watches { views: views_out, secrets: secrets_in }, Hub { client, debounce, views, secrets })
+}
+
+/// Watches until it is dropped.
+pub async fn run(hub: Hub) {
+    let Hub { client, debounce, views, mut secrets } = hub;
+    let (steps, mut received) = mpsc::unbounded_channel();
+    let mut store = Store::new(client, steps);
+    store.follow_kinds();
+    let mut pending: Option<Pending> = None;
+    loop {
+        let due = pending.as_ref().map(|pending| pending.due(debounce));
+        tokio::select! {
+            step = received.recv() => {
+                let Some(step) = step else { return };
+                if store.take(step) {
+                    Pending::touch(&mut pending);
+                } else if store.is_complete() && pending.is_none() {
+                    // The watermark alone wakes nobody.
+                    views.send_if_modified(|view| { *view = Some(store.view()); false });
+                }
+            }
+            needed = secrets.changed() => {
+                if needed.is_err() {
+                    return;
+                }
+                if store.follow_secrets(&secrets.borrow_and_update().clone()) {
+                    Pending::touch(&mut pending);
+                }
+            }
+            () = sleep_until(due), if due.is_some() => {
+                pending = None;
+                if store.is_complete() {
+                    views.send_replace(Some(store.view()));
+                }
+            }
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Changes that nobody was told of yet.
+struct Pending {
+    first: Instant,
+    last: Instant,
+}
+
+impl Pending {
+    fn touch(pending: &mut Option<Self>) {
+        let now = Instant::now();
+        pending.get_or_insert(Self { first: now, last: now }).last = now;
+    }
+
+    fn due(&self, debounce: Debounce) -> Instant {
+        (self.last + debounce.quiet).min(self.first + debounce.longest)
+    }
+}
+
+/// One step of one watch, ready to be put into the view.
+struct Received {
+    kind: String,
+    scope: Scope,
+    version: String,
+    change: Box<dyn FnOnce(&mut View) -> bool + Send>,
+}
+
+struct Store {
+    client: Client,
+    steps: mpsc::UnboundedSender<Received>,
+    view: View,
+    /// Kinds (as in the watermark) that were not listed yet.
+    missing: BTreeSet<String>,
+    /// The version of each watch of a kind: the kind's watermark is the oldest of them.
+    versions: BTreeMap<String, BTreeMap<Scope, String>>,
+    secrets: BTreeMap<(String, String), AbortHandle>,
+    tasks: JoinSet<()>,
+}
+
+impl Store {
+    fn new(client: Client, steps: mpsc::UnboundedSender<Received>) -> Self {
+        Self {
+            client,
+            steps,
+            view: View::default(),
+            missing: BTreeSet::new(),
+            versions: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    fn follow_kinds(&mut self) {
+        self.follow_kind::<GatewayConfig>(Scope::All);
+        self.follow_kind::<Ingress>(Scope::All);
+        self.follow_kind::<IngressClass>(Scope::All);
+        self.follow_kind::<Namespace>(Scope::All);
+        self.follow_kind::<Service>(Scope::All);
+        self.follow_kind::<EndpointSlice>(Scope::All);
+        self.follow_kind::<Deployment>(Scope::Own);
+        self.follow_kind::<ConfigMap>(Scope::Own);
+        self.follow_kind::<ServiceAccount>(Scope::Own);
+        self.follow_kind::<Pod>(Scope::Own);
+    }
+
+    fn follow_kind<K: Watched>(&mut self, scope: Scope) {
+        let sink = self.sink::<K>(scope.clone());
+        self.missing.insert(sink.kind.clone());
+        self.tasks.spawn(follow(Api::all(self.client.clone()), scope, sink));
+    }
+
+    fn sink<K: Watched>(&self, scope: Scope) -> ToHub {
+        ToHub { kind: kind_with_group::<K>(), scope, steps: self.steps.clone() }
+    }
+
+    /// Starts and stops watches of single Secrets; whether something was forgotten.
+    fn follow_secrets(&mut self, needed: &BTreeSet<(String, String)>) -> bool {
+        let gone: Vec<_> =
+            self.secrets.keys().filter(|name| !needed.contains(*name)).cloned().collect();
+        for name in &gone {
+            if let Some(task) = self.secrets.remove(name) {
+                task.abort();
+            }
+            self.view.answered.remove(name);
+            Secret::remove(&mut self.view, &name.0, &name.1);
+            let scope = Scope::Named(name.0.clone(), name.1.clone());
+            if let Some(versions) = self.versions.get_mut("Secret") {
+                versions.remove(&scope);
+            }
+        }
+        for name in needed {
+            if !self.secrets.contains_key(name) {
+                let task = self.follow_named::<Secret>(name);
+                self.secrets.insert(name.clone(), task);
+            }
+        }
+        !gone.is_empty()
+    }
+
+    fn follow_named<K>(&mut self, (namespace, name): &(String, String)) -> AbortHandle
+    where
+        K: Watched + Resource<Scope = NamespaceResourceScope>,
+    {
+        let scope = Scope::Named(namespace.clone(), name.clone());
+        let sink = self.sink::<K>(scope.clone());
+        let api = Api::namespaced(self.client.clone(), namespace);
+        self.tasks.spawn(follow::<K>(api, scope, sink))
+    }
+
+    /// Puts a step into the view; whether somebody should know.
+    fn take(&mut self, step: Received) -> bool {
+        let Received { kind, scope, version, change } = step;
+        if let Scope::Named(namespace, name) = &scope
+            && !self.secrets.contains_key(&(namespace.clone(), name.clone()))
+        {
+            // Sent before its watch was stopped.
+            return false;
+        }
+        let first = self.missing.remove(&kind);
+        let versions = self.versions.entry(kind.clone()).or_default();
+        versions.insert(scope, version);
+        let oldest = versions.values().min_by_key(|v| (v.len(), (*v).clone())).cloned();
+        self.view.watermark.insert(kind, oldest.unwrap_or_default());
+        change(&mut self.view) || first
+    }
+
+    fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::new(self.view.clone())
+    }
+}
+
+/// `Ingress.networking.k8s.io`, `Service`.
+fn kind_with_group<K: Resource<DynamicType = ()>>() -> String {
+    match K::group(&()) {
+        group if group.is_empty() => K::kind(&()).into_owned(),
+        group => format!("{}.{group}", K::kind(&())),
+    }
+}
+
+/// Where one watch sends its steps.
+struct ToHub {
+    kind: String,
+    scope: Scope,
+    steps: mpsc::UnboundedSender<Received>,
+}
+
+impl ToHub {
+    fn send(&self, version: String, change: Box<dyn FnOnce(&mut View) -> bool + Send>) {
+        let (kind, scope) = (self.kind.clone(), self.scope.clone());
+        // Nobody listens any more when the operator stops.
+        drop(self.steps.send(Received { kind, scope, version, change }));
+    }
+}
+
+impl<K: Watched> Sink<K> for ToHub {
+    fn step(&mut self, step: Step<K>, version: String) {
+        let scope = self.scope.clone();
+        self.send(version, Box::new(move |view| take(view, &scope, step)));
+    }
+
+    fn failing(&mut self, error: &kube::Error) {
+        tracing::warn!(kind = self.kind, scope = ?self.scope, %error, "watch: what is known stays");
+        // A Secret that cannot be read is as good as absent: nobody waits for it for ever.
+        if let Scope::Named(namespace, name) = &self.scope {
+            let name = (namespace.clone(), name.clone());
+            self.send(String::new(), Box::new(move |view| view.answered.insert(name)));
+        }
+    }
+}
