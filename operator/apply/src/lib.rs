@@ -1,1 +1,17 @@
-//! Server-side apply, pruning, events.
+//! Writing to the cluster: server-side apply, status, pruning, events.
+//!
+//! In: objects as they should be and as they were last seen. Out: as few requests as possible, and errors
+//! that say what was tried and whether trying again helps.
+//! Invariants: what is already so is not written; every delete names the UID and resourceVersion that it was
+//! decided on; one [`Writer`] has one field manager and states its whole intent each time; a failed event
+//! fails nothing. It must not decide what should be.
+
+mod error;
+mod events;
+mod settled;
+mod writer;
+
+pub use error::{Action, Refusal, WriteError};
+pub use events::{Events, Finding, Weight};
+pub use settled::is_settled;
+pub use writer::{Applied, Seen, Writable, Writer};

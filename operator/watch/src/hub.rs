@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     View,
     follow::{Sink, follow},
-    view::{Scope, Step, Watched, take},
+    view::{Scope, Step, Watched, compare_versions, take},
 };
 
 /// When changes become a new view.
@@ -58,7 +58,6 @@ impl Watches {
 }
 
 /// The part that runs: see [`run`].
-#[derive(Debug)]
 pub struct Hub {
     client: Client,
     debounce: Debounce,
@@ -235,9 +234,12 @@ impl Store {
         }
         let first = self.missing.remove(&kind);
         let versions = self.versions.entry(kind.clone()).or_default();
-        versions.insert(scope, version);
-        let oldest = versions.values().min_by_key(|v| (v.len(), (*v).clone())).cloned();
-        self.view.watermark.insert(kind, oldest.unwrap_or_default());
+        if !version.is_empty() {
+            versions.insert(scope, version);
+        }
+        if let Some(oldest) = versions.values().min_by(|a, b| compare_versions(a, b)) {
+            self.view.watermark.insert(kind, oldest.clone());
+        }
         change(&mut self.view) || first
     }
 

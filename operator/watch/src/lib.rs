@@ -14,4 +14,4 @@ mod view;
 
 pub use backoff::Backoff;
 pub use hub::{Debounce, Watches, run, watches};
-pub use view::{Children, MANAGED_BY, View, Watermark};
+pub use view::{Children, MANAGED_BY, View, Watermark, compare_versions};

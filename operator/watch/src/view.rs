@@ -1,6 +1,7 @@
 //! What everybody sees.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -24,6 +25,12 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gatefleet
 
 /// The newest resourceVersion seen per kind with group, such as `Ingress.networking.k8s.io`.
 pub type Watermark = BTreeMap<String, String>;
+
+/// Orders resourceVersions: a longer one is newer, then digit by digit (KEP-5504).
+#[must_use]
+pub fn compare_versions(one: &str, other: &str) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+}
 
 /// The cluster at one moment.
 #[derive(Clone, Debug, Default)]
