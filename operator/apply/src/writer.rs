@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What a watch knows about one object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Seen<'a, K> {
     /// The object, if it is there.
     pub object: Option<&'a K>,
@@ -97,7 +97,7 @@ impl Writer {
     ) -> Result<Applied<K>, WriteError> {
         let action = action::<K>("apply", desired);
         let body = manifest(desired, &action)?;
-        if let Some(observed) = self.latest(&action, seen)
+        if let Some(observed) = self.latest(&action, &seen)
             && is_settled(&body, &observed, self.manager)
         {
             return Ok(Applied::Unchanged);
@@ -186,7 +186,7 @@ impl Writer {
     }
 
     /// The newer of what the watch saw and what the API server last answered to us.
-    fn latest<K: Writable>(&self, action: &Action, seen: Seen<'_, K>) -> Option<Value> {
+    fn latest<K: Writable>(&self, action: &Action, seen: &Seen<'_, K>) -> Option<Value> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let place = place(action);
         if let Some(answer) = answers.get(&place) {

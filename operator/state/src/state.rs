@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use gatefleet_crds::GatewayConfig;
 use k8s_openapi::api::{
     core::v1::{Namespace, Secret, Service},
     discovery::v1::EndpointSlice,
@@ -18,6 +19,8 @@ type SlicesOfService = BTreeMap<(String, String), Shelf<EndpointSlice>>;
 /// Everything that routes are made of, as the watches last saw it.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterState {
+    /// `gatefleet.dev/v1alpha1`
+    pub gateway_configs: Shelf<GatewayConfig>,
     /// `networking.k8s.io/v1`
     pub ingresses: Shelf<Ingress>,
     /// `networking.k8s.io/v1`, cluster-scoped

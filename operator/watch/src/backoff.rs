@@ -22,7 +22,8 @@ impl Backoff {
 
     /// The wait after one more failure.
     pub fn failed(&mut self) -> Duration {
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        let doubled =
+            self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1).min(31);
         jittered(doubled.min(self.longest))
     }

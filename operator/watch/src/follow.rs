@@ -24,6 +24,8 @@ pub(crate) trait Sink<K>: Send {
     fn step(&mut self, step: Step<K>, version: String);
     /// The API server did not answer, or said no: the first time of each streak.
     fn failing(&mut self, error: &kube::Error);
+    /// Whether somebody still wants to know.
+    fn is_open(&self) -> bool;
 }
 
 /// How the next request begins.
@@ -43,12 +45,12 @@ enum End {
     Failed(kube::Error),
 }
 
-/// Follows all objects of the scope until it is dropped.
+/// Follows all objects of the scope as long as somebody wants to know.
 pub(crate) async fn follow<K: Watched>(api: Api<Guarded<K>>, scope: Scope, mut sink: impl Sink<K>) {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
     let mut position = Position::Start;
     let mut streams_lists = true;
-    loop {
+    while sink.is_open() {
         let mut run = Run { position, sink: &mut sink, listing: Vec::new() };
         let end = match (&run.position, streams_lists) {
             (Position::Start, false) => list(&api, &scope, &mut run).await,
@@ -130,13 +132,15 @@ impl<K: Watched, S: Sink<K>> Run<'_, K, S> {
                 let version = object.metadata.resource_version.clone().unwrap_or_default();
                 if let Position::At(at) = &mut self.position {
                     at.clone_from(&version);
-                    self.sink.step(Step::Deleted(object.metadata), version);
+                    self.sink.step(Step::Deleted(Box::new(object.metadata)), version);
                 }
             }
             WatchEvent::Bookmark(bookmark) => {
                 let version = bookmark.metadata.resource_version;
                 match &mut self.position {
-                    Position::Start if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) => {
+                    Position::Start
+                        if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) =>
+                    {
                         self.listed(&version);
                     }
                     Position::Start => {}
@@ -206,13 +210,11 @@ async fn list<K: Watched, S: Sink<K>>(
             Err(error) => return failure(error),
         };
         run.listing.extend(page.items.into_iter().filter_map(Run::<K, S>::readable));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => {
-                run.listed(&page.metadata.resource_version.unwrap_or_default());
-                return End::Timeout;
-            }
-        }
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else {
+            run.listed(&page.metadata.resource_version.unwrap_or_default());
+            return End::Timeout;
+        };
+        params = params.continue_token(&token);
     }
 }
 

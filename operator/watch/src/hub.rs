@@ -182,7 +182,7 @@ impl Store {
     fn follow_kind<K: Watched>(&mut self, scope: Scope) {
         let sink = self.sink::<K>(scope.clone());
         self.missing.insert(sink.kind.clone());
-        self.tasks.spawn(follow(Api::all(self.client.clone()), scope, sink));
+        self.tasks.spawn(follow::<K>(Api::all(self.client.clone()), scope, sink));
     }
 
     fn sink<K: Watched>(&self, scope: Scope) -> ToHub {
@@ -276,6 +276,10 @@ impl ToHub {
 }
 
 impl<K: Watched> Sink<K> for ToHub {
+    fn is_open(&self) -> bool {
+        !self.steps.is_closed()
+    }
+
     fn step(&mut self, step: Step<K>, version: String) {
         let scope = self.scope.clone();
         self.send(version, Box::new(move |view| take(view, &scope, step)));

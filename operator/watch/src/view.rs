@@ -129,7 +129,7 @@ pub(crate) enum Step<K> {
     Listed(Vec<K>),
     Applied(Box<K>),
     /// Gone, with its UID.
-    Deleted(ObjectMeta),
+    Deleted(Box<ObjectMeta>),
     /// Nothing but time went by.
     Bookmark,
 }
@@ -238,7 +238,7 @@ mod tests {
         assert!(!take::<Secret>(
             &mut view,
             &Scope::All,
-            Step::Deleted(secret("a", "old", "4", false).metadata)
+            Step::Deleted(Box::new(secret("a", "old", "4", false).metadata))
         ));
         assert_eq!(view.state.secrets.len(), 1);
     }
@@ -248,7 +248,8 @@ mod tests {
         let mut view = View::default();
         let both = vec![secret("a", "1", "1", true), secret("b", "2", "1", false)];
         take(&mut view, &Scope::All, Step::Listed(both));
-        let kept = |name| view.state.secrets.get("n", name).unwrap().metadata.managed_fields.is_some();
+        let kept =
+            |name| view.state.secrets.get("n", name).unwrap().metadata.managed_fields.is_some();
         assert!(kept("a") && !kept("b"));
     }
 }
