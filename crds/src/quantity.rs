@@ -22,12 +22,66 @@ impl Quantity {
         Self(IntOrString::String(text.into()))
     }
 
+    /// Its value in thousandths, rounded up: `100m` is 100, `2` is 2000, `1Ki` is 1024000. `None` when it is no
+    /// quantity, negative, or too large for the type.
+    #[must_use]
+    pub fn thousandths(&self) -> Option<u64> {
+        match &self.0 {
+            IntOrString::Int(number) => u64::try_from(*number).ok()?.checked_mul(1000),
+            IntOrString::String(text) => parse_thousandths(text),
+        }
+    }
+
     fn to_api(&self) -> ApiQuantity {
         match &self.0 {
             IntOrString::Int(number) => ApiQuantity(number.to_string()),
             IntOrString::String(text) => ApiQuantity(text.clone()),
         }
     }
+}
+
+/// Suffix, and its factor in thousandths as a fraction.
+const SUFFIXES: [(&str, u128, u128); 16] = [
+    ("Ki", 1000 << 10, 1),
+    ("Mi", 1000 << 20, 1),
+    ("Gi", 1000 << 30, 1),
+    ("Ti", 1000 << 40, 1),
+    ("Pi", 1000 << 50, 1),
+    ("Ei", 1000 << 60, 1),
+    ("n", 1, 1_000_000),
+    ("u", 1, 1000),
+    ("m", 1, 1),
+    ("k", 1_000_000, 1),
+    ("M", 1_000_000_000, 1),
+    ("G", 1_000_000_000_000, 1),
+    ("T", 1_000_000_000_000_000, 1),
+    ("P", 1_000_000_000_000_000_000, 1),
+    ("E", 1_000_000_000_000_000_000_000, 1),
+    ("", 1000, 1),
+];
+
+/// The grammar of Kubernetes' `resource.Quantity`, without signs; `12e6` is an exponent, `12E` a suffix.
+fn parse_thousandths(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let (number, suffix) = text.split_at_checked(digits)?;
+    let (numerator, denominator) = match suffix.strip_prefix(['e', 'E']) {
+        Some(exponent) if !exponent.is_empty() && exponent != "i" => {
+            let exponent: i32 = exponent.parse().ok().filter(|e: &i32| e.abs() <= 21)?;
+            let power = 10_u128.pow(exponent.unsigned_abs());
+            if exponent < 0 { (1000, power) } else { (1000 * power, 1) }
+        }
+        _ => SUFFIXES
+            .iter()
+            .find_map(|(name, up, down)| (*name == suffix).then_some((*up, *down)))?,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || whole.len() + fraction.len() > 15 {
+        return None;
+    }
+    let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let value = digits.checked_mul(numerator)?.div_ceil(scale * denominator);
+    u64::try_from(value).ok()
 }
 
 impl JsonSchema for Quantity {
@@ -127,5 +181,39 @@ impl Resources {
             limits: (!limits.is_empty()).then_some(limits),
             requests: Some(BTreeMap::from(requests)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_become_thousandths() {
+        for (text, expected) in [
+            ("100m", Some(100)),
+            ("2", Some(2000)),
+            ("0.5", Some(500)),
+            (".5", Some(500)),
+            ("1.5Gi", Some(1_610_612_736_000)),
+            ("64Mi", Some(67_108_864_000)),
+            ("1k", Some(1_000_000)),
+            ("12e6", Some(12_000_000_000)),
+            ("5E-1", Some(500)),
+            ("1n", Some(1)),
+            ("1E", None),
+            ("", None),
+            (".", None),
+            ("Mi", None),
+            ("-1", None),
+            ("1 Gi", None),
+            ("1.2.3", None),
+            ("1e99", None),
+            ("1Kib", None),
+        ] {
+            assert_eq!(Quantity::new(text).thousandths(), expected, "{text}");
+        }
+        let number: Quantity = serde_json::from_value(serde_json::json!(2)).unwrap();
+        assert_eq!(number.thousandths(), Some(2000));
     }
 }

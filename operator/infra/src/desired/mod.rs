@@ -1,0 +1,241 @@
+//! The objects that a `GatewayConfig` leads to.
+
+mod bootstrap;
+mod deployment;
+mod secrets;
+mod service;
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use gatefleet_crds::{GROUP, GatewayConfig, TierSpec, VERSION};
+use gatefleet_names::Tier;
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+
+use crate::{
+    names::{ChildNames, labels},
+    ports::PortAllocation,
+};
+
+pub use bootstrap::BOOTSTRAP_KEY;
+pub use deployment::STATUS_PORT;
+pub use secrets::{CA_CERTIFICATE_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY};
+
+/// What belongs to the operator, the same for every fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Image of the proxies.
+    pub proxy_image: String,
+    /// Where proxies reach the operator first; it tells them all replicas.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// What belongs to one tier, besides its spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierInputs {
+    /// From [`crate::allocate_ports`].
+    pub ports: PortAllocation,
+    /// From the tier's certificate authority.
+    pub channel: ChannelMaterial,
+}
+
+/// A tier's identity towards the operator, and the authority that vouches for it. Everything is PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChannelMaterial {
+    /// The authority's certificate.
+    pub ca_certificate: String,
+    /// The authority's private key. It leaves the operator only into its own Secret, which no pod mounts.
+    pub ca_key: String,
+    /// The tier's certificate.
+    pub certificate: String,
+    /// The tier's private key.
+    pub private_key: String,
+}
+
+impl std::fmt::Debug for ChannelMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelMaterial").finish_non_exhaustive()
+    }
+}
+
+/// Everything that a `GatewayConfig` leads to. Take it apart without `..`: then nothing is forgotten.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// The tier for traffic from outside, if declared.
+    pub north_south: Option<TierObjects>,
+    /// The tier for traffic between services, if declared.
+    pub east_west: Option<TierObjects>,
+}
+
+/// The objects of one tier, in the order in which they are to be applied: what pods need comes before them.
+/// Take it apart without `..`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TierObjects {
+    /// The identity of the pods in the cluster. It has no token.
+    pub service_account: ServiceAccount,
+    /// Where the proxies find the operator.
+    pub bootstrap: ConfigMap,
+    /// The tier's certificate authority. Never mounted.
+    pub authority: Secret,
+    /// The tier's identity towards the operator. Mounted.
+    pub channel: Secret,
+    /// The address of the tier, and the record of its ports.
+    pub service: Service,
+    /// The proxies.
+    pub deployment: Deployment,
+}
+
+/// The kinds of objects that a `GatewayConfig` owns: all of them are searched when pruning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChildKind {
+    /// `v1`
+    ServiceAccount,
+    /// `v1`
+    ConfigMap,
+    /// `v1`
+    Secret,
+    /// `v1`
+    Service,
+    /// `apps/v1`
+    Deployment,
+}
+
+impl ChildKind {
+    /// All of them, in the order of creation.
+    pub const ALL: [Self; 5] =
+        [Self::ServiceAccount, Self::ConfigMap, Self::Secret, Self::Service, Self::Deployment];
+
+    /// As in `kind:` of a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::Service => "Service",
+            Self::Deployment => "Deployment",
+        }
+    }
+}
+
+/// One object in the namespace of its `GatewayConfig`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Child {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: String,
+}
+
+impl Desired {
+    /// Every object that must stay. An object that [`crate::children_selector`] finds, that the `GatewayConfig`
+    /// owns by UID and that is not among them is an orphan.
+    #[must_use]
+    pub fn children(&self) -> BTreeSet<Child> {
+        let Self { north_south, east_west } = self;
+        north_south.iter().chain(east_west).flat_map(TierObjects::children).collect()
+    }
+}
+
+impl TierObjects {
+    fn children(&self) -> [Child; 6] {
+        let Self { service_account, bootstrap, authority, channel, service, deployment } = self;
+        [
+            (ChildKind::ServiceAccount, &service_account.metadata),
+            (ChildKind::ConfigMap, &bootstrap.metadata),
+            (ChildKind::Secret, &authority.metadata),
+            (ChildKind::Secret, &channel.metadata),
+            (ChildKind::Service, &service.metadata),
+            (ChildKind::Deployment, &deployment.metadata),
+        ]
+        .map(|(kind, metadata)| Child { kind, name: metadata.name.clone().unwrap_or_default() })
+    }
+}
+
+/// The declared half of `config`.
+#[must_use]
+pub fn tier_spec(config: &GatewayConfig, tier: Tier) -> Option<&TierSpec> {
+    match tier {
+        Tier::NorthSouth => config.spec.north_south.as_ref(),
+        Tier::EastWest => config.spec.east_west.as_ref(),
+    }
+}
+
+/// Builds everything. `inputs` is asked for declared tiers only.
+#[must_use]
+pub fn desired(
+    config: &GatewayConfig,
+    operator: &Operator,
+    mut inputs: impl FnMut(Tier) -> TierInputs,
+) -> Desired {
+    let mut objects = |tier| {
+        let spec = tier_spec(config, tier)?;
+        let TierInputs { ports, channel } = inputs(tier);
+        let scope = TierScope::new(config, tier, spec);
+        Some(TierObjects {
+            service_account: service_account(&scope),
+            bootstrap: bootstrap::desired_bootstrap(&scope, &operator.servers),
+            authority: secrets::desired_authority(&scope, &channel),
+            channel: secrets::desired_channel(&scope, &channel),
+            service: service::desired_service(&scope, &ports),
+            deployment: deployment::desired_deployment(&scope, &operator.proxy_image),
+        })
+    };
+    Desired { north_south: objects(Tier::NorthSouth), east_west: objects(Tier::EastWest) }
+}
+
+/// What every builder needs.
+pub(crate) struct TierScope<'a> {
+    pub(crate) tier: Tier,
+    pub(crate) spec: &'a TierSpec,
+    pub(crate) fleet: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) names: ChildNames,
+    owner: OwnerReference,
+}
+
+impl<'a> TierScope<'a> {
+    fn new(config: &'a GatewayConfig, tier: Tier, spec: &'a TierSpec) -> Self {
+        let metadata = &config.metadata;
+        let fleet = metadata.name.as_deref().unwrap_or_default();
+        Self {
+            tier,
+            spec,
+            fleet,
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            names: ChildNames::new(fleet, tier),
+            owner: OwnerReference {
+                api_version: format!("{GROUP}/{VERSION}"),
+                kind: "GatewayConfig".to_owned(),
+                name: fleet.to_owned(),
+                uid: metadata.uid.clone().unwrap_or_default(),
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            },
+        }
+    }
+
+    /// Metadata of an object that the `GatewayConfig` owns.
+    pub(crate) fn metadata(&self, name: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.to_owned()),
+            labels: Some(labels(self.fleet, self.tier)),
+            owner_references: Some(vec![self.owner.clone()]),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+fn service_account(scope: &TierScope<'_>) -> ServiceAccount {
+    ServiceAccount {
+        automount_service_account_token: Some(false),
+        metadata: scope.metadata(&scope.names.base),
+        ..ServiceAccount::default()
+    }
+}
