@@ -1,10 +1,6 @@
 //! How long a user waits: start to `Listening`, and a change to its first served request. Figures, no verdicts;
 //! `make bench` prints them.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a benchmark prints, and a broken one must fail"
-)]
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::time::{Duration, Instant};
 
