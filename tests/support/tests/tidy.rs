@@ -101,10 +101,12 @@ fn functions<'a>(lines: &[&'a str]) -> Vec<(usize, usize, &'a str)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        if !declares_function(line)
-            || line.trim_end().ends_with(';')
-            || line.trim_end().ends_with('}')
-        {
+        if !declares_function(line) || line.trim_end().ends_with('}') {
+            continue;
+        }
+        // A trait's method without a body ends its head with a semicolon.
+        let head = lines[start..].iter().find(|l| l.trim_end().ends_with(['{', ';']));
+        if head.is_none_or(|end| end.trim_end().ends_with(';')) {
             continue;
         }
         let close = format!("{}}}", " ".repeat(indent));
