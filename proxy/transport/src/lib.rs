@@ -13,6 +13,11 @@
     )
 )]
 
+mod backend;
 pub mod bind;
+pub mod compile;
 pub mod host;
+pub mod pool;
 pub mod tls;
+
+pub use backend::Backend;

@@ -1,0 +1,265 @@
+//! Backends as all threads share them: endpoints, TLS, limits, counters.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::tls::ClientTls;
+
+/// Names the pooled connections towards one endpoint of one backend, in every thread. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PoolId(u64);
+
+impl PoolId {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Milliseconds since the process began to ask.
+pub(crate) fn now_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One endpoint of a backend.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// In order of preference, never empty: one per address family.
+    pub(crate) addresses: Box<[SocketAddr]>,
+    pub(crate) pool: PoolId,
+    health: Health,
+}
+
+impl Endpoint {
+    /// The address it is known by.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.addresses.first().copied()
+    }
+}
+
+/// What connecting taught us about an endpoint, on every thread.
+#[derive(Debug, Default)]
+struct Health {
+    avoid_until: AtomicU64,
+    failures: AtomicU32,
+}
+
+/// How long an endpoint is avoided after its first failed connect; doubles up to [`AVOID_MOST`].
+const AVOID_FIRST: Duration = Duration::from_millis(500);
+const AVOID_MOST: Duration = Duration::from_secs(8);
+
+impl Endpoint {
+    /// A connect failed: other endpoints are preferred for a while.
+    pub(crate) fn failed(&self) {
+        let failures = self.health.failures.fetch_add(1, Ordering::Relaxed).min(4);
+        let pause = AVOID_FIRST.saturating_mul(1_u32.wrapping_shl(failures)).min(AVOID_MOST);
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.health.avoid_until.store(now_ms().saturating_add(pause), Ordering::Relaxed);
+    }
+
+    /// A connect succeeded.
+    pub(crate) fn succeeded(&self) {
+        if self.health.failures.load(Ordering::Relaxed) > 0 {
+            self.health.failures.store(0, Ordering::Relaxed);
+            self.health.avoid_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn is_avoided(&self) -> bool {
+        let until = self.health.avoid_until.load(Ordering::Relaxed);
+        until > 0 && until > now_ms()
+    }
+}
+
+/// An endpoint as a resource or the resolver tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// In order of preference, never empty.
+    pub(crate) addresses: Box<[SocketAddr]>,
+    pub(crate) terminating: bool,
+}
+
+/// The endpoints of a backend.
+#[derive(Debug, Default)]
+pub(crate) struct EndpointSet {
+    serving: Box<[Arc<Endpoint>]>,
+    /// Asked only when nothing else is there (KEP-1672).
+    terminating: Box<[Arc<Endpoint>]>,
+}
+
+impl EndpointSet {
+    /// A set in which endpoints that stay keep their pools and what is known about them.
+    pub(crate) fn build(targets: &[Target], previous: &Self) -> Self {
+        let known: HashMap<&[SocketAddr], &Arc<Endpoint>> =
+            previous.iter().map(|endpoint| (&*endpoint.addresses, endpoint)).collect();
+        let endpoint = |target: &Target| match known.get(&*target.addresses) {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => Arc::new(Endpoint {
+                addresses: target.addresses.clone(),
+                pool: PoolId::new(),
+                health: Health::default(),
+            }),
+        };
+        let (terminating, serving): (Vec<&Target>, Vec<&Target>) =
+            targets.iter().partition(|target| target.terminating);
+        Self {
+            serving: serving.into_iter().map(endpoint).collect(),
+            terminating: terminating.into_iter().map(endpoint).collect(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.serving.is_empty() && self.terminating.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.serving.iter().chain(&self.terminating)
+    }
+
+    /// The endpoint whose turn it is, from `turn` on: neither the one to avoid nor one that failed
+    /// lately, if another is there.
+    pub(crate) fn pick(&self, turn: usize, avoid: Option<SocketAddr>) -> Option<&Arc<Endpoint>> {
+        let ring = if self.serving.is_empty() { &self.terminating } else { &self.serving };
+        let (before, from) = ring.split_at_checked(turn.checked_rem(ring.len())?)?;
+        let order = || from.iter().chain(before);
+        let other = |endpoint: &&Arc<Endpoint>| avoid.is_none() || endpoint.address() != avoid;
+        order()
+            .find(|endpoint| other(endpoint) && !endpoint.is_avoided())
+            .or_else(|| order().find(other))
+            .or_else(|| order().next())
+    }
+}
+
+/// How a backend is spoken to.
+#[derive(Debug, Clone)]
+pub(crate) enum Security {
+    Plaintext,
+    Tls(Arc<ClientTls>),
+    /// A trust bundle or certificate that it names is missing: nothing may be sent.
+    Unavailable,
+}
+
+/// Bounds towards one backend, over all threads. 0: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BackendLimits {
+    pub(crate) connections: usize,
+    pub(crate) pending: usize,
+}
+
+/// What happened towards a backend, over all threads.
+#[derive(Debug, Default)]
+pub(crate) struct BackendCounters {
+    pub(crate) open: AtomicUsize,
+    pub(crate) pending: AtomicUsize,
+    pub(crate) connects: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    pub(crate) tls_failed: AtomicU64,
+    pub(crate) overflowed: AtomicU64,
+}
+
+/// One backend. The same `Arc` as long as its resource and its TLS stay; endpoints change inside.
+#[derive(Debug)]
+pub struct Backend {
+    pub(crate) name: Arc<str>,
+    /// Index of per-thread state. Backends may share one: it steers only whose turn it is.
+    pub(crate) slot: usize,
+    pub(crate) security: Security,
+    pub(crate) limits: BackendLimits,
+    pub(crate) counters: Arc<BackendCounters>,
+    endpoints: ArcSwap<EndpointSet>,
+}
+
+impl Backend {
+    pub(crate) fn new(
+        name: Arc<str>,
+        slot: usize,
+        security: Security,
+        limits: BackendLimits,
+        counters: Arc<BackendCounters>,
+        endpoints: EndpointSet,
+    ) -> Self {
+        let endpoints = ArcSwap::from_pointee(endpoints);
+        Self { name, slot, security, limits, counters, endpoints }
+    }
+
+    /// The endpoints now.
+    pub(crate) fn endpoints(&self) -> Guard<Arc<EndpointSet>> {
+        self.endpoints.load()
+    }
+
+    /// Replaces the endpoints; those that stay keep their pools.
+    pub(crate) fn set_targets(&self, targets: &[Target]) {
+        let next = EndpointSet::build(targets, &self.endpoints());
+        self.endpoints.store(Arc::new(next));
+    }
+
+    /// Whether a request could be sent.
+    pub(crate) fn is_usable(&self) -> bool {
+        !matches!(self.security, Security::Unavailable) && !self.endpoints().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(port: u16, terminating: bool) -> Target {
+        Target { addresses: [([127, 0, 0, 1], port).into()].into(), terminating }
+    }
+
+    fn ports(set: &EndpointSet, turns: std::ops::Range<usize>, avoid: Option<u16>) -> Vec<u16> {
+        let avoid = avoid.map(|port| ([127, 0, 0, 1], port).into());
+        turns.map(|turn| set.pick(turn, avoid).unwrap().address().unwrap().port()).collect()
+    }
+
+    #[test]
+    fn turns_go_round_the_serving_endpoints() {
+        let targets = [target(1, false), target(2, true), target(3, false)];
+        let set = EndpointSet::build(&targets, &EndpointSet::default());
+        assert_eq!(ports(&set, 0..5, None), [1, 3, 1, 3, 1]);
+        assert_eq!(ports(&set, 0..3, Some(3)), [1, 1, 1]);
+    }
+
+    #[test]
+    fn terminating_endpoints_serve_only_when_alone() {
+        let set = EndpointSet::build(&[target(2, true)], &EndpointSet::default());
+        assert_eq!(ports(&set, 0..2, None), [2, 2]);
+        assert!(EndpointSet::default().pick(0, None).is_none());
+    }
+
+    #[test]
+    fn a_failed_endpoint_is_avoided_until_it_is_the_only_one() {
+        let both = [target(1, false), target(2, false)];
+        let set = EndpointSet::build(&both, &EndpointSet::default());
+        set.pick(0, None).unwrap().failed();
+        assert_eq!(ports(&set, 0..4, None), [2, 2, 2, 2]);
+        let one = EndpointSet::build(&both[..1], &set);
+        assert_eq!(ports(&one, 0..2, None), [1, 1]);
+        one.pick(0, None).unwrap().succeeded();
+        assert_eq!(ports(&set, 0..2, None), [1, 2]);
+    }
+
+    #[test]
+    fn endpoints_that_stay_keep_their_pool() {
+        let before =
+            EndpointSet::build(&[target(1, false), target(2, false)], &EndpointSet::default());
+        let after = EndpointSet::build(&[target(2, true), target(3, false)], &before);
+        let pool = |set: &EndpointSet, port: u16| {
+            set.iter().find(|e| e.address().unwrap().port() == port).map(|e| e.pool)
+        };
+        assert_eq!(pool(&before, 2), pool(&after, 2));
+        assert_ne!(pool(&before, 1), pool(&after, 3));
+    }
+}

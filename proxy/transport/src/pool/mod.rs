@@ -1,0 +1,278 @@
+//! Connections towards backends, as one thread keeps them.
+//!
+//! An HTTP/1.1 connection carries one exchange at a time, so a thread opens as many as it has exchanges
+//! in flight, but at most [`CONNECTING_MOST`] at once per endpoint: whoever waits takes the first that
+//! becomes free, opened or returned.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use gatefleet_http::{Checkout, ConnectError, Lease, Report, Upstream, Upstreams, h1::Client};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::backend::{Backend, Endpoint, PoolId, Security, now_ms};
+
+mod connection;
+
+use connection::OpenCount;
+pub use connection::UpstreamIo;
+
+/// Connections that one thread opens at once to one endpoint.
+const CONNECTING_MOST: usize = 16;
+/// Idle connections that one thread keeps to one endpoint.
+const IDLE_MOST: usize = 1024;
+/// How often a waiter looks again while other threads hold all connections that the limit allows.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The pools of one thread.
+#[derive(Debug)]
+pub struct Pools {
+    pools: RefCell<BTreeMap<PoolId, Rc<Pool>>>,
+    turns: RefCell<Vec<usize>>,
+    idle_limit: Cell<Duration>,
+    thread: usize,
+}
+
+/// Connections to one endpoint.
+#[derive(Debug, Default)]
+struct Pool {
+    // The one that was used last is taken first: it is warm, and the others can grow old.
+    idle: RefCell<Vec<Idle>>,
+    connecting: Cell<usize>,
+    waiting: Cell<usize>,
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct Idle {
+    client: Client<UpstreamIo>,
+    since_ms: u64,
+}
+
+impl Pool {
+    fn take(&self) -> Option<Client<UpstreamIo>> {
+        loop {
+            let mut client = self.idle.borrow_mut().pop()?.client;
+            if !client.io_mut().is_stale() {
+                return Some(client);
+            }
+        }
+    }
+}
+
+/// Counts one of something in a cell for as long as it lives.
+struct Held<'a>(&'a Cell<usize>);
+
+impl<'a> Held<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get().saturating_add(1));
+        Self(count)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Counts a waiting request over all threads.
+struct Pending<'a>(&'a Backend);
+
+impl<'a> Pending<'a> {
+    fn enter(backend: &'a Backend) -> Result<Self, ConnectError> {
+        let before = backend.counters.pending.fetch_add(1, Ordering::Relaxed);
+        let pending = Self(backend);
+        let limit = backend.limits.pending;
+        if limit > 0 && before >= limit {
+            backend.counters.overflowed.fetch_add(1, Ordering::Relaxed);
+            return Err(ConnectError::Overflow);
+        }
+        Ok(pending)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.counters.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pools {
+    /// Empty pools of a thread.
+    pub fn new(thread: usize) -> Self {
+        Self {
+            pools: RefCell::default(),
+            turns: RefCell::default(),
+            idle_limit: Cell::new(Duration::from_secs(60)),
+            thread,
+        }
+    }
+
+    /// Unused connections are closed after this long.
+    pub fn set_idle_limit(&self, limit: Duration) {
+        self.idle_limit.set(limit);
+    }
+
+    /// Forgets the pools of endpoints that are gone. Exchanges in flight end undisturbed.
+    pub(crate) fn retain(&self, live: &HashSet<PoolId>) {
+        self.pools.borrow_mut().retain(|id, _| live.contains(id));
+    }
+
+    /// Closes connections that nobody used for the idle limit, and those that the endpoint closed.
+    pub fn sweep(&self) {
+        let limit = u64::try_from(self.idle_limit.get().as_millis()).unwrap_or(u64::MAX);
+        let now = now_ms();
+        for pool in self.pools.borrow().values() {
+            pool.idle.borrow_mut().retain_mut(|idle| {
+                now.saturating_sub(idle.since_ms) < limit && !idle.client.io_mut().is_stale()
+            });
+        }
+    }
+
+    /// How many connections wait to be used.
+    pub fn idle(&self) -> usize {
+        let pools = self.pools.borrow();
+        pools.values().map(|pool| pool.idle.borrow().len()).sum()
+    }
+
+    /// Whose turn it is at a backend. Threads begin apart, so that they do not march in step.
+    fn turn(&self, backend: &Backend) -> usize {
+        let mut turns = self.turns.borrow_mut();
+        if turns.len() <= backend.slot {
+            turns.resize(backend.slot.saturating_add(1), self.thread);
+        }
+        match turns.get_mut(backend.slot) {
+            Some(turn) => {
+                *turn = turn.wrapping_add(1);
+                *turn
+            }
+            None => 0,
+        }
+    }
+
+    fn pool(&self, id: PoolId) -> Rc<Pool> {
+        Rc::clone(self.pools.borrow_mut().entry(id).or_default())
+    }
+
+    /// A connection from the pool of the endpoint whose turn it is, or that endpoint.
+    fn pick(
+        &self,
+        backend: &Backend,
+        ask: &Checkout,
+    ) -> Result<Result<Lease<Client<UpstreamIo>>, Arc<Endpoint>>, ConnectError> {
+        if matches!(backend.security, Security::Unavailable) {
+            return Err(ConnectError::NoEndpoints);
+        }
+        let endpoints = backend.endpoints();
+        let endpoint =
+            endpoints.pick(self.turn(backend), ask.avoid).ok_or(ConnectError::NoEndpoints)?;
+        let address = endpoint.address().ok_or(ConnectError::NoEndpoints)?;
+        if !ask.fresh
+            && let Some(pool) = self.pools.borrow().get(&endpoint.pool)
+            && let Some(connection) = pool.take()
+        {
+            return Ok(Ok(Lease { connection, endpoint: address, reused: true }));
+        }
+        Ok(Err(Arc::clone(endpoint)))
+    }
+
+    async fn open(
+        &self,
+        backend: &Backend,
+        endpoint: &Endpoint,
+        ask: &Checkout,
+    ) -> Result<Lease<Client<UpstreamIo>>, ConnectError> {
+        let address = endpoint.address().ok_or(ConnectError::NoEndpoints)?;
+        let pool = self.pool(endpoint.pool);
+        let deadline = Instant::now().checked_add(ask.connect_timeout).unwrap_or_else(Instant::now);
+        let pending = Pending::enter(backend)?;
+        let (open, _connecting) = loop {
+            if !ask.fresh
+                && let Some(connection) = pool.take()
+            {
+                return Ok(Lease { connection, endpoint: address, reused: true });
+            }
+            if pool.connecting.get() < CONNECTING_MOST
+                && let Some(open) = OpenCount::reserve(backend)
+            {
+                break (open, Held::new(&pool.connecting));
+            }
+            wait(&pool, deadline, address).await?;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let opened = UpstreamIo::connect(backend, endpoint, open, left).await;
+        pool.freed.notify_one();
+        drop(pending);
+        match &opened {
+            Ok(_) => endpoint.succeeded(),
+            Err(_) => endpoint.failed(),
+        }
+        let connection = Client::new(opened?);
+        Ok(Lease { connection, endpoint: address, reused: false })
+    }
+}
+
+/// Waits until a connection or the right to open one may be free.
+async fn wait(
+    pool: &Pool,
+    deadline: Instant,
+    address: std::net::SocketAddr,
+) -> Result<(), ConnectError> {
+    let _waiting = Held::new(&pool.waiting);
+    let now = Instant::now();
+    if now >= deadline {
+        return Err(ConnectError::TimedOut { endpoint: address });
+    }
+    let again = now.checked_add(LOOK_AGAIN).map_or(deadline, |at| at.min(deadline));
+    // Another thread may free what this one waits for, so the wait is bounded.
+    let _ = tokio::time::timeout_at(again, pool.freed.notified()).await;
+    Ok(())
+}
+
+impl Upstreams for Pools {
+    type Backend = Arc<Backend>;
+    type Connection = Client<UpstreamIo>;
+
+    fn has_endpoints(&self, backend: &Arc<Backend>) -> bool {
+        backend.is_usable()
+    }
+
+    async fn checkout(
+        &self,
+        backend: &Arc<Backend>,
+        ask: &Checkout,
+    ) -> Result<Lease<Client<UpstreamIo>>, ConnectError> {
+        match self.pick(backend, ask)? {
+            Ok(lease) => Ok(lease),
+            // Boxed: the fast path above is what every exchange carries around.
+            Err(endpoint) => Box::pin(self.open(backend, &endpoint, ask)).await,
+        }
+    }
+
+    fn checkin(&self, backend: &Arc<Backend>, lease: Lease<Client<UpstreamIo>>, _report: &Report) {
+        if !lease.connection.is_reusable() {
+            return;
+        }
+        let pools = self.pools.borrow();
+        let id = lease.connection.io().pool;
+        // An endpoint that is gone has no pool.
+        let Some(pool) = pools.get(&id) else { return };
+        // A thread that nobody waits on gives way to those that wait for the limit.
+        let elsewhere = backend.limits.connections > 0
+            && pool.waiting.get() == 0
+            && backend.counters.pending.load(Ordering::Relaxed) > 0;
+        if !elsewhere && pool.idle.borrow().len() < IDLE_MOST {
+            let idle = Idle { client: lease.connection, since_ms: now_ms() };
+            pool.idle.borrow_mut().push(idle);
+        }
+        if pool.waiting.get() > 0 {
+            pool.freed.notify_one();
+        }
+    }
+}
