@@ -119,6 +119,15 @@ impl EndpointSet {
         }
     }
 
+    /// What it was built from.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let target = |terminating| {
+            move |e: &Arc<Endpoint>| Target { addresses: e.addresses.clone(), terminating }
+        };
+        let serving = self.serving.iter().map(target(false));
+        serving.chain(self.terminating.iter().map(target(true))).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.serving.is_empty() && self.terminating.is_empty()
     }
@@ -197,6 +206,11 @@ impl Backend {
     /// The endpoints now.
     pub(crate) fn endpoints(&self) -> Guard<Arc<EndpointSet>> {
         self.endpoints.load()
+    }
+
+    /// What the endpoints were built from.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        self.endpoints().targets()
     }
 
     /// Replaces the endpoints; those that stay keep their pools.

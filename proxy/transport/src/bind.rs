@@ -1,14 +1,10 @@
 //! Sockets that listen: one per thread and address, opened together.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     num::NonZeroUsize,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -63,7 +59,6 @@ pub fn unspecified() -> IpAddr {
 pub struct Bound {
     address: SocketAddr,
     sockets: Mutex<Vec<Option<TcpListener>>>,
-    retired: AtomicBool,
 }
 
 impl Bound {
@@ -89,7 +84,7 @@ impl Bound {
             let socket = listen(address, Sharing::Joins);
             sockets.push(Some(socket.map_err(|error| BindError::new(address, error))?));
         }
-        Ok(Self { address, sockets: Mutex::new(sockets), retired: AtomicBool::new(false) })
+        Ok(Self { address, sockets: Mutex::new(sockets) })
     }
 
     /// Where it listens.
@@ -101,11 +96,6 @@ impl Bound {
     pub fn take(&self, thread: usize) -> Option<TcpListener> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.get_mut(thread)?.take()
-    }
-
-    /// Says that threads have begun to close it: it is not to be served again.
-    pub fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
     }
 }
 
@@ -134,37 +124,6 @@ fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     // Accepted sockets inherit it.
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())
-}
-
-/// What is bound now, so that listeners of one address share its sockets and a listener that comes
-/// back keeps them.
-#[derive(Debug)]
-pub struct Binder {
-    threads: NonZeroUsize,
-    bound: Mutex<HashMap<SocketAddr, Weak<Bound>>>,
-}
-
-impl Binder {
-    /// A binder for a number of threads, with nothing bound.
-    pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, bound: Mutex::default() }
-    }
-
-    /// The sockets of an address, opened now if they are not open.
-    ///
-    /// # Errors
-    /// As [`Bound::open`].
-    pub fn bind(&self, address: SocketAddr) -> Result<Arc<Bound>, BindError> {
-        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        let living = bound.get(&address).and_then(Weak::upgrade);
-        if let Some(living) = living.filter(|b| !b.retired.load(Ordering::Acquire)) {
-            return Ok(living);
-        }
-        let opened = Arc::new(Bound::open(address, self.threads)?);
-        bound.insert(address, Arc::downgrade(&opened));
-        bound.retain(|_, known| known.strong_count() > 0);
-        Ok(opened)
-    }
 }
 
 #[cfg(test)]
@@ -203,21 +162,6 @@ mod tests {
         // Our own kind of socket is no exception.
         let ours = Bound::open(loopback(), two()).unwrap();
         assert!(matches!(Bound::open(ours.address(), two()), Err(BindError::InUse(_))));
-    }
-
-    #[test]
-    fn listeners_of_one_address_share_its_sockets_until_they_are_retired() {
-        let binder = Binder::new(two());
-        let probe = TcpListener::bind(loopback()).unwrap();
-        let address = probe.local_addr().unwrap();
-        drop(probe);
-        let first = binder.bind(address).unwrap();
-        let second = binder.bind(address).unwrap();
-        assert!(Arc::ptr_eq(&first, &second));
-        first.retire();
-        drop((first.take(0), first.take(1)));
-        let third = binder.bind(address).unwrap();
-        assert!(!Arc::ptr_eq(&first, &third));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Default for TierSpec {
             http: Settings::default(),
             max_connections: None,
             backend: BackendLimits::default(),
-            upstream_idle: Duration::from_secs(60),
+            upstream_idle: Duration::from_mins(1),
             tls_handshake: Duration::from_secs(10),
             drain: DrainSettings::default(),
             access_log: Some(AccessLogFormat::Json),

@@ -109,7 +109,7 @@ impl Pools {
         Self {
             pools: RefCell::default(),
             turns: RefCell::default(),
-            idle_limit: Cell::new(Duration::from_secs(60)),
+            idle_limit: Cell::new(Duration::from_mins(1)),
             thread,
         }
     }

@@ -11,7 +11,7 @@ mod verify;
 
 pub use certificate::{Certificate, CertificateError, TrustBundle};
 pub use client::{ClientTls, ClientTlsError, ClientTlsSpec};
-pub use server::{Choice, FrontError, ServerNames, ServerTls, TlsListener, choose_listener};
+pub use server::{Choice, FrontError, KeySet, ServerNames, TlsListener, choose_listener};
 
 /// The one crypto provider: aws-lc-rs, hybrid X25519MLKEM768 first.
 pub fn provider() -> Arc<CryptoProvider> {

@@ -184,14 +184,14 @@ fn resumption(config: &mut ServerConfig, verified: bool) -> Result<(), FrontErro
     Ok(())
 }
 
-/// The most specific listener that takes a server name.
+/// The most specific listener that takes a server name, with its index.
 pub fn choose_listener<'a>(
     listeners: &'a [TlsListener],
     server_name: Option<&str>,
-) -> Option<&'a TlsListener> {
-    let fits = |l: &&TlsListener| match server_name {
+) -> Option<(usize, &'a TlsListener)> {
+    let fits = |(_, l): &(usize, &TlsListener)| match server_name {
         None => l.hostname == HostPattern::Any,
         Some(name) => l.hostname.fits(name),
     };
-    listeners.iter().filter(fits).max_by_key(|l| l.hostname.specificity())
+    listeners.iter().enumerate().filter(fits).max_by_key(|(_, l)| l.hostname.specificity())
 }

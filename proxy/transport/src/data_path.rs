@@ -1,0 +1,153 @@
+//! The data path as its owner sees it: start it, give it configurations, drain it, ask it.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    num::NonZeroUsize,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use gatefleet_channel::{EffectiveSet, Engine, Refusals};
+use gatefleet_http::Phase;
+use gatefleet_snapshot::v1::Resource;
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::{
+    compile::{Compiled, DrainSettings, compile},
+    join::{Joined, Place, join, live_pools},
+    observe::{BackendStatistics, Observation, Statistics},
+    thread::{StartError, Threads},
+};
+
+/// How long a swap waits for the first answer about new DNS names.
+const FIRST_ANSWER: Duration = Duration::from_millis(500);
+/// How often a drain looks whether connections are left.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the process was told.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Threads of the data path.
+    pub threads: NonZeroUsize,
+    /// Replaces the bind addresses of every listener.
+    pub bind: Option<IpAddr>,
+}
+
+/// All threads, and what they serve.
+#[derive(Debug)]
+pub struct DataPath {
+    threads: Threads,
+    observation: Arc<Observation>,
+    place: Place,
+    joined: Mutex<Option<Joined>>,
+    capabilities: Vec<&'static str>,
+}
+
+impl DataPath {
+    /// Starts the threads, with nothing to serve. Access log lines go to `access_log`.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread or an event loop.
+    pub fn start(options: Options, access_log: Box<dyn Write + Send>) -> Result<Self, StartError> {
+        let log = |error: io::Error| StartError::Thread(options.threads.get(), error);
+        let observation = Arc::new(Observation::start(access_log).map_err(log)?);
+        let threads = Threads::start(options.threads, &observation)?;
+        let place = Place { threads: options.threads, bind: options.bind };
+        let mut capabilities = crate::compile::CAPABILITIES.to_vec();
+        capabilities.extend(gatefleet_http::CAPABILITIES);
+        capabilities.sort_unstable();
+        capabilities.dedup();
+        Ok(Self { threads, observation, place, joined: Mutex::default(), capabilities })
+    }
+
+    /// What happened since the start, over all threads.
+    pub fn statistics(&self) -> Statistics {
+        self.observation.statistics()
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> usize {
+        self.threads.connections()
+    }
+
+    /// What happened towards each backend, in ascending order of name.
+    pub async fn backends(&self) -> Vec<BackendStatistics> {
+        let joined = self.joined.lock().await;
+        let backends = joined.iter().flat_map(|joined| joined.backends.values());
+        backends
+            .map(|built| {
+                let backend = &built.backend;
+                let counters = &backend.counters;
+                BackendStatistics {
+                    name: backend.name.to_string(),
+                    endpoints: backend.endpoints().iter().count(),
+                    open: counters.open.load(Ordering::Relaxed),
+                    pending: counters.pending.load(Ordering::Relaxed),
+                    connects: counters.connects.load(Ordering::Relaxed),
+                    refused: counters.refused.load(Ordering::Relaxed),
+                    timed_out: counters.timed_out.load(Ordering::Relaxed),
+                    tls_failed: counters.tls_failed.load(Ordering::Relaxed),
+                    overflowed: counters.overflowed.load(Ordering::Relaxed),
+                }
+            })
+            .collect()
+    }
+
+    /// The resources that are served now.
+    pub async fn effective(&self) -> EffectiveSet<Compiled> {
+        self.joined.lock().await.as_ref().map(|joined| joined.set.clone()).unwrap_or_default()
+    }
+
+    /// How the tier wants the process to end.
+    pub async fn drain_settings(&self) -> DrainSettings {
+        self.joined.lock().await.as_ref().map(|joined| joined.tier.drain).unwrap_or_default()
+    }
+
+    /// First part of the end: everything is still accepted and served, but every answer ends its
+    /// connection.
+    pub async fn close_after_answers(&self) {
+        self.threads.advance(Phase::Closing).await;
+    }
+
+    /// Second part: accepts what waits, closes all listeners, and waits until the last connection has
+    /// ended its request, at most for `timeout`. Returns how many connections are left.
+    pub async fn stop(&self, timeout: Duration) -> usize {
+        self.threads.advance(Phase::Stopping).await;
+        let deadline = Instant::now().checked_add(timeout);
+        while self.connections() > 0 && deadline.is_some_and(|at| Instant::now() < at) {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.connections()
+    }
+}
+
+impl Engine for DataPath {
+    type Compiled = Compiled;
+
+    fn capabilities(&self) -> &[&'static str] {
+        &self.capabilities
+    }
+
+    fn compile(&self, resource: &Resource) -> Result<Compiled, String> {
+        compile(resource).map_err(|error| error.to_string())
+    }
+
+    async fn swap(&self, set: EffectiveSet<Compiled>) -> Result<(), Refusals> {
+        let mut joined = self.joined.lock().await;
+        let (next, updates) = join(set, joined.as_ref(), &self.place)?;
+        for (backend, targets) in &updates {
+            backend.set_targets(targets);
+        }
+        let watches = next.backends.values().filter_map(|built| built.watch.as_ref());
+        let first_answers = async {
+            for watch in watches {
+                watch.answered().await;
+            }
+        };
+        let _ = tokio::time::timeout(FIRST_ANSWER, first_answers).await;
+        self.threads.install(&next.plan, live_pools(&next.backends)).await;
+        *joined = Some(next);
+        Ok(())
+    }
+}
