@@ -32,5 +32,5 @@ pub use ports::{
     PortAllocation, RELEASED_PORTS_ANNOTATION, TIER_PORTS, TierPorts, allocate_ports,
     recorded_ports,
 };
-pub use status::{check_spec, owned_status, phase_of, status};
+pub use status::{check_spec, owned_status, phase_of, recheck_after, status};
 pub use transitions::{Transition, transitions};
