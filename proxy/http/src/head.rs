@@ -88,6 +88,16 @@ impl Fields {
         span
     }
 
+    /// Stores what `write` appends.
+    pub(crate) fn store_with<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Span, E> {
+        let start = self.text.len();
+        write(&mut self.text)?;
+        Ok(Span { start, end: self.text.len() })
+    }
+
     pub(crate) fn read(&self, span: Span) -> &[u8] {
         self.text.get(span.start..span.end).unwrap_or_default()
     }

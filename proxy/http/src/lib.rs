@@ -31,9 +31,11 @@
     )
 )]
 
+mod buffer;
 pub mod compile;
 mod connection;
 mod drain;
+mod grammar;
 mod head;
 mod observe;
 mod peer;

@@ -3,9 +3,22 @@
 //! Each resource compiles alone; names of other resources stay names until a [`crate::TableBuilder`]
 //! links them. What cannot be served is refused here, by field and with a remedy.
 
+mod filter;
+mod forward;
+mod policy;
+mod rule;
+mod tier;
+
+use std::sync::Arc;
+
+use gatefleet_matcher::{MatchError, MatchIndex};
 use gatefleet_snapshot::v1;
 
-use crate::settings::Settings;
+pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
+pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
+pub use policy::{CompiledPolicy, compile_policy};
+pub(crate) use rule::{Action, Direct, Redirect, Retry, Rule, RuleTimeouts};
+pub use tier::compile_tier;
 
 /// Why a resource cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,37 +32,117 @@ pub struct CompileError {
     pub remedy: String,
 }
 
+impl CompileError {
+    pub(crate) fn new(field: &str, problem: impl Into<String>, remedy: &str) -> Self {
+        Self { field: field.to_owned(), problem: problem.into(), remedy: remedy.to_owned() }
+    }
+
+    /// The same error, one level further up.
+    pub(crate) fn within(mut self, parent: &str) -> Self {
+        self.field = match self.field.as_str() {
+            "" => parent.to_owned(),
+            field => format!("{parent}.{field}"),
+        };
+        self
+    }
+}
+
+impl From<MatchError> for CompileError {
+    fn from(error: MatchError) -> Self {
+        Self { field: error.field, problem: error.problem, remedy: error.remedy }
+    }
+}
+
 /// What this engine can serve, as `Resource.capabilities` names it.
-pub const CAPABILITIES: &[&str] = &[];
+pub const CAPABILITIES: &[&str] = &[
+    "http.canary",
+    "http.direct-response",
+    "http.filter.redirect",
+    "http.filter.request-headers",
+    "http.filter.response-headers",
+    "http.filter.url-rewrite",
+    "http.match.regex",
+    "http.redirect",
+    "http.retry",
+    "http.rewrite.regex",
+    "http.timeouts",
+    "http.upgrade",
+    "policy.fail-closed",
+    "policy.source-ranges",
+];
 
 /// A virtual host, ready to be linked.
 #[derive(Debug)]
-pub struct CompiledHost {}
+pub struct CompiledHost {
+    pub(crate) scope: Arc<str>,
+    pub(crate) hostname: v1::HostPattern,
+    pub(crate) index: MatchIndex,
+    pub(crate) rules: Box<[Rule]>,
+    pub(crate) names: Names,
+}
 
-/// An access decision.
-#[derive(Debug)]
-pub struct CompiledPolicy {}
+/// Names of other resources; compiled rules hold indices into them.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) backends: Vec<Box<str>>,
+    pub(crate) policies: Vec<Box<str>>,
+}
 
-/// Compiles the HTTP part of `tier`.
-///
-/// # Errors
-/// When a CIDR cannot be read or a limit is out of range.
-pub fn compile_tier(_tier: &v1::Tier) -> Result<Settings, CompileError> {
-    Ok(Settings::default())
+fn intern(names: &mut Vec<Box<str>>, name: &str) -> usize {
+    names.iter().position(|known| **known == *name).unwrap_or_else(|| {
+        names.push(name.into());
+        names.len().saturating_sub(1)
+    })
+}
+
+impl CompiledHost {
+    /// The scope whose listeners it answers for.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Backend resources that its rules name.
+    pub fn backend_names(&self) -> impl Iterator<Item = &str> {
+        self.names.backends.iter().map(AsRef::as_ref)
+    }
+
+    /// Policy resources that its rules name.
+    pub fn policy_names(&self) -> impl Iterator<Item = &str> {
+        self.names.policies.iter().map(AsRef::as_ref)
+    }
 }
 
 /// Compiles a virtual host.
 ///
 /// # Errors
 /// When a pattern is wrong or too large, or something is asked for that the engine cannot do.
-pub fn compile_virtual_host(_host: &v1::VirtualHost) -> Result<CompiledHost, CompileError> {
-    Ok(CompiledHost {})
+pub fn compile_virtual_host(host: &v1::VirtualHost) -> Result<CompiledHost, CompileError> {
+    let hostname = host.hostname.clone().unwrap_or_default();
+    let is_any = hostname.kind() == v1::host_pattern::Kind::Any;
+    if is_any != hostname.name.is_empty() {
+        let problem = format!("{:?} does not fit its kind", hostname.name);
+        let remedy = "name a host, or use kind ANY without a name";
+        return Err(CompileError::new("hostname.name", problem, remedy));
+    }
+    let index = MatchIndex::compile(&host.matches, host.rules.len())?;
+    let mut names = Names::default();
+    let mut rules = Vec::with_capacity(host.rules.len());
+    for (position, source) in host.rules.iter().enumerate() {
+        let number = u32::try_from(position).unwrap_or(u32::MAX);
+        let mut matches = host.matches.iter().filter(|one| one.rule == number);
+        let only_prefixes = matches.all(|one| {
+            let kind = one.path.as_ref().and_then(|path| path.kind.as_ref());
+            matches!(kind, Some(v1::path_match::Kind::Prefix(_)))
+        });
+        let rule = rule::compile_rule(source, only_prefixes, &mut names)
+            .map_err(|error| error.within(&format!("rules[{position}]")))?;
+        rules.push(rule);
+    }
+    let (scope, rules) = (host.scope.as_str().into(), rules.into());
+    Ok(CompiledHost { scope, hostname, index, rules, names })
 }
 
-/// Compiles a policy.
-///
-/// # Errors
-/// When a CIDR cannot be read, or the kind of policy is unknown.
-pub fn compile_policy(_policy: &v1::Policy) -> Result<CompiledPolicy, CompileError> {
-    Ok(CompiledPolicy {})
+/// A duration in milliseconds; 0: not set.
+pub(crate) fn millis(value: u32) -> Option<std::time::Duration> {
+    (value > 0).then(|| std::time::Duration::from_millis(value.into()))
 }

@@ -1,71 +1,35 @@
 //! HTTP/1.1: one strict grammar for both sides.
 
-use std::task::{Context, Poll};
+mod body;
+mod client;
+mod emit;
+mod inbound;
+mod outbound;
+mod parse_request;
+mod parse_response;
+mod scan;
+mod server;
+mod target;
+mod trailers;
 
-use crate::{
-    head::{Fields, RequestHead, ResponseHead},
-    peer::{Chunk, Io, Sink, Source, StreamError, Upstream},
-};
+pub use client::Client;
+pub(crate) use inbound::Bounds;
+pub(crate) use server::{HeadError, Server};
 
-/// A connection towards a backend. Between exchanges it owns no buffer, so it is what a pool keeps.
-#[derive(Debug)]
-pub struct Client<I> {
-    io: I,
+/// Most fields that any limit may allow.
+pub(crate) const MAX_FIELDS: usize = 256;
+
+/// Why a request is answered by us before it is routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// 400, 405, 408, 413, 414, 417, 431, 501 or 505.
+    pub(crate) status: u16,
+    /// One CamelCase word for page and log.
+    pub(crate) reason: &'static str,
 }
 
-impl<I: Io> Client<I> {
-    /// A connection that nothing was sent on yet.
-    pub fn new(io: I) -> Self {
-        Self { io }
-    }
-
-    /// What carries the connection.
-    pub fn io(&self) -> &I {
-        &self.io
-    }
-
-    /// What carries the connection.
-    pub fn io_mut(&mut self) -> &mut I {
-        &mut self.io
-    }
-
-    /// Takes the connection apart.
-    pub fn into_io(self) -> I {
-        self.io
-    }
-}
-
-impl<I: Io> Source for Client<I> {
-    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Result<Chunk<'_>, StreamError>> {
-        Poll::Pending
-    }
-    fn consume(&mut self, _: usize) {}
-}
-
-impl<I: Io> Sink for Client<I> {
-    fn poll_data(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<Result<usize, StreamError>> {
-        Poll::Pending
-    }
-    fn finish(&mut self, _: Option<&Fields>) {}
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        Poll::Pending
-    }
-}
-
-impl<I: Io> Upstream for Client<I> {
-    fn send_head(&mut self, _: &RequestHead) {}
-    fn poll_head(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &mut ResponseHead,
-    ) -> Poll<Result<(), StreamError>> {
-        Poll::Pending
-    }
-    fn has_received(&self) -> bool {
-        false
-    }
-    fn start_tunnel(&mut self) {}
-    fn is_reusable(&self) -> bool {
-        false
+impl Rejection {
+    pub(crate) const fn bad(reason: &'static str) -> Self {
+        Self { status: 400, reason }
     }
 }
