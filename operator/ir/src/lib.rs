@@ -5,6 +5,27 @@
 //! depend on the order in which objects are given; nothing is dropped without a diagnostic; a rule knows who
 //! said it. It knows no Kubernetes object, no route language's syntax and no wire format.
 
+mod claim;
 mod diagnostic;
+mod listener;
+mod merge;
+mod model;
+mod precedence;
+mod server_name;
 
+pub use claim::{
+    AlternativeClaim, Claim, Claimant, HostSettings, Language, RegexForm, RuleClaim, Scope,
+    TlsRedirect,
+};
 pub use diagnostic::{Diagnostic, Reason, Severity};
+pub use listener::{
+    CertificateRef, ClientValidation, L4Claim, Listener, Protocol, Termination, TlsClaim,
+};
+pub use merge::{Host, Merged, merge};
+pub use model::{
+    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Decision, Direct,
+    Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match, PathMatch, PathRewrite,
+    Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts, ServiceBackend, ValueCondition,
+    ValueMatch, WeightedBackend,
+};
+pub use server_name::{MergedServerName, ServerName, merge_server_name};

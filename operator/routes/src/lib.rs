@@ -4,8 +4,17 @@
 //! the same as from scratch; an update recomputes only what read something that changed; nothing here does I/O
 //! or looks at a clock.
 
+mod certificates;
+mod changes;
+mod class;
+mod endpoints;
 mod output;
 mod pipeline;
+mod ports;
+mod selection;
+mod settings;
+mod summary;
+mod tier;
 
 pub use gatefleet_ir::{Diagnostic, Reason, Severity};
 pub use output::{

@@ -6,8 +6,10 @@
 //! that is not there is answered with `None`, which readers remember just like an object. It must not
 //! interpret what it holds.
 
+mod manifest;
 mod shelf;
 mod state;
 
+pub use manifest::ManifestError;
 pub use shelf::{Shelf, is_same};
 pub use state::{ClusterState, service_of};

@@ -1,0 +1,64 @@
+//! The settings of every tier.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use gatefleet_crds::{GatewayConfig, TierSpec};
+use gatefleet_lower::{TierPorts, lower_settings};
+use gatefleet_names::{Kind, Tier, TierKey};
+use gatefleet_sources::claimant_of;
+use gatefleet_state::ClusterState;
+
+use crate::{
+    Origin, PortRecord, TierResource, class::tier_of, ports::recorded_ports, selection::fleet_of,
+};
+
+/// `tier` and `listener/…` of one tier, by name.
+pub(crate) type Settings = BTreeMap<String, Arc<TierResource>>;
+
+/// The settings of every declared tier.
+pub(crate) fn all_settings(
+    state: &ClusterState,
+    record: PortRecord,
+) -> BTreeMap<TierKey, Settings> {
+    let mut all = BTreeMap::new();
+    for config in state.gateway_configs.iter() {
+        for tier in Tier::ALL {
+            if let Some(spec) = tier_of(config, tier) {
+                let (key, settings) = settings(config, tier, spec, state, record);
+                all.insert(key, settings);
+            }
+        }
+    }
+    all
+}
+
+fn settings(
+    config: &GatewayConfig,
+    tier: Tier,
+    spec: &TierSpec,
+    state: &ClusterState,
+    record: PortRecord,
+) -> (TierKey, Settings) {
+    let owner = claimant_of(Kind::GatewayConfig, &config.metadata);
+    let key = fleet_of(&owner.object).tier(tier);
+    let ports = match record {
+        PortRecord::Service => recorded_ports(&key, &state.services),
+        PortRecord::Advertised => spec
+            .listeners
+            .iter()
+            .map(|listener| (listener.port, listener.port))
+            .collect::<TierPorts>(),
+    };
+    let lowered = lower_settings(&owner, spec, &config.spec.observability, &ports);
+    let origins =
+        BTreeSet::from([Origin { object: owner.object.clone(), generation: owner.generation }]);
+    let resources = std::iter::once(lowered.tier).chain(lowered.listeners);
+    let settings = resources.map(|resource| {
+        let name = resource.name.clone();
+        (name, Arc::new(TierResource { resource: Arc::new(resource), origins: origins.clone() }))
+    });
+    (key, settings.collect())
+}

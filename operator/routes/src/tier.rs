@@ -1,0 +1,328 @@
+//! Memory of one tier.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use gatefleet_ir::{
+    Addresses, Claim, Claimant, Diagnostic, MergedServerName, Policy, Scope, ServiceBackend, merge,
+    merge_server_name,
+};
+use gatefleet_lower::{
+    backend_name, certificate_name, lower_backend, lower_host, lower_policy, lower_server_name,
+    policy_name, server_name_name, virtual_host_name,
+};
+use gatefleet_names::{HostPattern, ObjectKey};
+use gatefleet_snapshot::v1::Resource;
+use gatefleet_sources::Translation;
+use gatefleet_state::ClusterState;
+
+use crate::{
+    Origin, TierResource, TierRoutes, certificates::Certificates, endpoints::EndpointsMemory,
+    settings::Settings,
+};
+
+/// What is remembered of one tier.
+#[derive(Debug, Default)]
+pub(crate) struct TierMemory {
+    hosts: BTreeMap<HostPattern, HostMemory>,
+    server_names: BTreeMap<HostPattern, NameMemory>,
+    settings: Settings,
+    dirty_hosts: BTreeSet<HostPattern>,
+    dirty_names: BTreeSet<HostPattern>,
+    dirty: bool,
+    routes: Arc<TierRoutes>,
+}
+
+type Speakers = BTreeMap<ObjectKey, Arc<Translation>>;
+
+/// One hostname: who speaks of it, and what it came to.
+#[derive(Debug, Default)]
+struct HostMemory {
+    speakers: Speakers,
+    resource: Option<Arc<TierResource>>,
+    served: BTreeSet<ObjectKey>,
+    diagnostics: Vec<Diagnostic>,
+    backends: BTreeMap<String, (ServiceBackend, BTreeSet<Origin>)>,
+    policies: BTreeMap<String, (Policy, BTreeSet<Origin>)>,
+}
+
+/// One SNI: who names a certificate for it, and what it came to.
+#[derive(Debug, Default)]
+struct NameMemory {
+    speakers: Speakers,
+    merged: MergedServerName,
+    resource: Option<Arc<TierResource>>,
+}
+
+impl TierMemory {
+    pub(crate) fn attach(&mut self, object: &ObjectKey, translation: &Arc<Translation>) {
+        for host in translation.claims.keys() {
+            let memory = self.hosts.entry(host.clone()).or_default();
+            memory.speakers.insert(object.clone(), Arc::clone(translation));
+            self.dirty_hosts.insert(host.clone());
+        }
+        for (pattern, _) in &translation.tls {
+            let memory = self.server_names.entry(pattern.clone()).or_default();
+            memory.speakers.insert(object.clone(), Arc::clone(translation));
+            self.dirty_names.insert(pattern.clone());
+        }
+    }
+
+    pub(crate) fn detach(&mut self, object: &ObjectKey, translation: &Translation) {
+        for host in translation.claims.keys() {
+            if let Some(memory) = self.hosts.get_mut(host) {
+                memory.speakers.remove(object);
+            }
+            self.dirty_hosts.insert(host.clone());
+        }
+        for (pattern, _) in &translation.tls {
+            if let Some(memory) = self.server_names.get_mut(pattern) {
+                memory.speakers.remove(object);
+            }
+            self.dirty_names.insert(pattern.clone());
+        }
+    }
+
+    pub(crate) fn set_settings(&mut self, settings: Settings) {
+        if self.settings != settings {
+            self.settings = settings;
+            self.dirty = true;
+        }
+    }
+
+    /// The certificate for `pattern` may be another one now.
+    pub(crate) fn certificate_changed(&mut self, pattern: &HostPattern) {
+        self.dirty_names.insert(pattern.clone());
+    }
+
+    /// The resource of this name is different now.
+    pub(crate) fn endpoints_changed(&mut self, name: &str) {
+        self.dirty |= self.routes.resources.contains_key(name);
+    }
+
+    pub(crate) fn routes(&self) -> &Arc<TierRoutes> {
+        &self.routes
+    }
+
+    /// Merges what is dirty; answers everybody who speaks of it.
+    pub(crate) fn remerge(&mut self, certificates: &Certificates) -> BTreeSet<ObjectKey> {
+        let mut touched = BTreeSet::new();
+        for host in std::mem::take(&mut self.dirty_hosts) {
+            self.dirty = true;
+            let Some(memory) = self.hosts.get_mut(&host) else { continue };
+            touched.extend(memory.speakers.keys().cloned());
+            if memory.speakers.is_empty() {
+                self.hosts.remove(&host);
+            } else {
+                memory.remerge(&host);
+            }
+        }
+        for pattern in std::mem::take(&mut self.dirty_names) {
+            self.dirty = true;
+            let Some(memory) = self.server_names.get_mut(&pattern) else { continue };
+            touched.extend(memory.speakers.keys().cloned());
+            if memory.speakers.is_empty() {
+                self.server_names.remove(&pattern);
+            } else {
+                memory.remerge(&pattern, certificates);
+            }
+        }
+        touched
+    }
+
+    /// Puts the resources together, if something is different.
+    pub(crate) fn assemble(
+        &mut self,
+        certificates: &Certificates,
+        endpoints: &mut EndpointsMemory,
+        state: &ClusterState,
+    ) -> bool {
+        if !std::mem::take(&mut self.dirty) {
+            return false;
+        }
+        let mut assembly = Assembly { old: &self.routes, resources: self.settings.clone() };
+        let mut backends: BTreeMap<&String, (&ServiceBackend, BTreeSet<Origin>)> = BTreeMap::new();
+        for host in self.hosts.values() {
+            assembly.add(host.resource.as_ref());
+            for (name, (backend, origins)) in &host.backends {
+                backends
+                    .entry(name)
+                    .or_insert((backend, BTreeSet::new()))
+                    .1
+                    .extend(origins.iter().cloned());
+            }
+            for (policy, origins) in host.policies.values() {
+                assembly.share(Arc::new(lower_policy(policy)), origins);
+            }
+        }
+        for (backend, origins) in backends.into_values() {
+            assembly.share(Arc::new(lower_backend(backend)), &origins);
+            if backend.addresses == Addresses::Slices {
+                assembly.add(Some(&endpoints.get(backend, state)));
+            }
+        }
+        for name in self.server_names.values() {
+            assembly.add(name.resource.as_ref());
+            let server_name = name.merged.server_name.as_ref();
+            if let Some((server_name, resource)) =
+                server_name.and_then(|one| Some((one, certificates.resource(&one.certificate)?)))
+            {
+                assembly.share(Arc::clone(resource), &origins(&server_name.claimants));
+            }
+        }
+        let resources = assembly.resources;
+        self.routes = Arc::new(TierRoutes { resources });
+        true
+    }
+
+    /// What came of `object` here: the names of its resources, whether something of it is served, and findings.
+    pub(crate) fn report(&self, object: &ObjectKey, translation: &Translation) -> Report {
+        let scope = Scope::tier();
+        let mut report = Report::default();
+        for host in translation.claims.keys() {
+            let Some(memory) = self.hosts.get(host) else { continue };
+            report.serves |= memory.served.contains(object);
+            report.tell(&memory.diagnostics, object);
+            if memory.resource.is_some() {
+                report.resources.insert(virtual_host_name(&scope, host));
+            }
+            let backends = memory.backends.iter().map(|(name, (_, origins))| (name, origins));
+            let policies = memory.policies.iter().map(|(name, (_, origins))| (name, origins));
+            let own = backends.chain(policies).filter(|(_, origins)| names(origins, object));
+            report.resources.extend(own.map(|(name, _)| name.clone()));
+        }
+        for (pattern, _) in &translation.tls {
+            let Some(memory) = self.server_names.get(pattern) else { continue };
+            report.tell(&memory.merged.diagnostics, object);
+            let Some(server_name) = &memory.merged.server_name else { continue };
+            if server_name.claimants.iter().any(|claimant| claimant.object == *object) {
+                report.serves = true;
+                report.resources.insert(server_name_name(&scope, pattern));
+                report.resources.insert(certificate_name(&server_name.certificate));
+            }
+        }
+        report
+    }
+}
+
+/// What came of one object in one tier.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) resources: BTreeSet<String>,
+    pub(crate) serves: bool,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    fn tell(&mut self, diagnostics: &[Diagnostic], object: &ObjectKey) {
+        let own = diagnostics.iter().filter(|diagnostic| diagnostic.object == *object);
+        self.diagnostics.extend(own.cloned());
+    }
+}
+
+impl HostMemory {
+    fn remerge(&mut self, host: &HostPattern) {
+        let claims = || self.speakers.values().filter_map(|speaker| speaker.claims.get(host));
+        let merged = merge(host, claims());
+        self.diagnostics = merged.diagnostics;
+        let Some(merged) = merged.host else {
+            (self.resource, self.served) = (None, BTreeSet::new());
+            (self.backends, self.policies) = Default::default();
+            return;
+        };
+        let lowered = lower_host(&Scope::tier(), host, &merged);
+        self.backends = lowered
+            .backends
+            .into_iter()
+            .map(|(name, backend)| (name, (backend, BTreeSet::new())))
+            .collect();
+        self.policies = lowered
+            .policies
+            .into_iter()
+            .map(|(name, policy)| (name, (policy, BTreeSet::new())))
+            .collect();
+        for claim in self.speakers.values().filter_map(|speaker| speaker.claims.get(host)) {
+            credit(claim, &mut self.backends, &mut self.policies);
+        }
+        self.resource = Some(Arc::new(TierResource {
+            resource: Arc::new(lowered.resource),
+            origins: origins(&merged.claimants),
+        }));
+        self.served = merged.served;
+    }
+}
+
+/// Notes who causes which backend and policy.
+fn credit(
+    claim: &Claim,
+    backends: &mut BTreeMap<String, (ServiceBackend, BTreeSet<Origin>)>,
+    policies: &mut BTreeMap<String, (Policy, BTreeSet<Origin>)>,
+) {
+    let origin = origin(&claim.claimant);
+    for backend in claim.backends() {
+        if let Some((_, origins)) = backends.get_mut(&backend_name(backend)) {
+            origins.insert(origin.clone());
+        }
+    }
+    for policy in claim.policies() {
+        if let Some((_, origins)) = policies.get_mut(&policy_name(policy)) {
+            origins.insert(origin.clone());
+        }
+    }
+}
+
+impl NameMemory {
+    fn remerge(&mut self, pattern: &HostPattern, certificates: &Certificates) {
+        let claims = self.speakers.values().flat_map(|speaker| &speaker.tls);
+        let claims = claims.filter(|(named, _)| named == pattern).map(|(_, claim)| claim);
+        self.merged = merge_server_name(pattern, claims, |name| certificates.is_usable(name));
+        self.resource = self.merged.server_name.as_ref().map(|server_name| {
+            let resource = lower_server_name(&Scope::tier(), pattern, server_name);
+            Arc::new(TierResource {
+                resource: Arc::new(resource),
+                origins: origins(&server_name.claimants),
+            })
+        });
+    }
+}
+
+fn origin(claimant: &Claimant) -> Origin {
+    Origin { object: claimant.object.clone(), generation: claimant.generation }
+}
+
+fn origins(claimants: &BTreeSet<Claimant>) -> BTreeSet<Origin> {
+    claimants.iter().map(origin).collect()
+}
+
+fn names(origins: &BTreeSet<Origin>, object: &ObjectKey) -> bool {
+    origins.iter().any(|origin| origin.object == *object)
+}
+
+/// The resources of a tier, being put together. What is as before keeps its address, so that readers compare fast.
+struct Assembly<'a> {
+    old: &'a TierRoutes,
+    resources: BTreeMap<String, Arc<TierResource>>,
+}
+
+impl Assembly<'_> {
+    fn add(&mut self, resource: Option<&Arc<TierResource>>) {
+        if let Some(resource) = resource {
+            self.resources.insert(resource.resource.name.clone(), Arc::clone(resource));
+        }
+    }
+
+    /// Adds what several may share: their origins unite.
+    fn share(&mut self, resource: Arc<Resource>, origins: &BTreeSet<Origin>) {
+        let name = resource.name.clone();
+        let mut origins = origins.clone();
+        if let Some(present) = self.resources.get(&name) {
+            origins.extend(present.origins.iter().cloned());
+        }
+        let new = TierResource { resource, origins };
+        let old = self.old.resources.get(&name).filter(|old| ***old == new);
+        let kept = old.map_or_else(|| Arc::new(new), Arc::clone);
+        self.resources.insert(name, kept);
+    }
+}
