@@ -14,4 +14,4 @@ mod writer;
 pub use error::{Action, Refusal, WriteError};
 pub use events::{Events, Finding, Weight};
 pub use settled::is_settled;
-pub use writer::{Applied, Seen, Writable, Writer};
+pub use writer::{Applied, Writable, Writer};

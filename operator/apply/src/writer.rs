@@ -1,11 +1,9 @@
 //! One field manager at work.
 
 use std::{
-    cmp::Ordering,
-    collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -22,15 +20,6 @@ use crate::{
     error::{Action, Refusal, WriteError},
     settled::is_settled,
 };
-
-/// What a watch knows about one object.
-#[derive(Debug)]
-pub struct Seen<'a, K> {
-    /// The object, if it is there.
-    pub object: Option<&'a K>,
-    /// How recent that is: the watermark of its kind. Empty: not known.
-    pub version: &'a str,
-}
 
 /// What an apply did.
 #[derive(Clone, Debug)]
@@ -60,15 +49,11 @@ impl<K> Writable for K where
 {
 }
 
-/// Kind, namespace, name.
-type Place = (String, String, String);
-
-/// Writes as one field manager, and remembers what the watches have not seen yet.
+/// Writes as one field manager.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     manager: &'static str,
-    answers: Arc<Mutex<HashMap<Place, Value>>>,
     writes: Arc<AtomicU64>,
 }
 
@@ -76,7 +61,7 @@ impl Writer {
     /// A writer that owns what it writes as `manager`.
     #[must_use]
     pub fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager, answers: Arc::default(), writes: Arc::default() }
+        Self { client, manager, writes: Arc::default() }
     }
 
     /// How many writes were sent.
@@ -85,7 +70,8 @@ impl Writer {
         self.writes.load(Relaxed)
     }
 
-    /// Makes the object be as desired, with force: a field that is desired is this manager's.
+    /// Makes the object be as desired, with force: a field that is desired is this manager's. Nothing is sent
+    /// when `observed`, what a watch last saw of it, is so already.
     ///
     /// # Errors
     ///
@@ -93,23 +79,19 @@ impl Writer {
     pub async fn apply<K: Writable>(
         &self,
         desired: &K,
-        seen: Seen<'_, K>,
+        observed: Option<&K>,
     ) -> Result<Applied<K>, WriteError> {
         let action = action::<K>("apply", desired);
         let body = manifest(desired, &action)?;
-        if let Some(observed) = self.latest(&action, &seen)
-            && is_settled(&body, &observed, self.manager)
-        {
+        let observed = observed.and_then(|object| serde_json::to_value(object).ok());
+        if observed.is_some_and(|observed| is_settled(&body, &observed, self.manager)) {
             return Ok(Applied::Unchanged);
         }
         let params = PatchParams::apply(self.manager).force();
         let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
         self.writes.fetch_add(1, Relaxed);
-        let written = api
-            .patch(&action.name, &params, &Patch::Apply(&body))
-            .await
-            .map_err(|error| WriteError::new(action.clone(), error))?;
-        self.remember(&action, &written);
+        let written = api.patch(&action.name, &params, &Patch::Apply(&body)).await;
+        let written = written.map_err(|error| WriteError::new(action, error))?;
         Ok(Applied::Written(Box::new(written)))
     }
 
@@ -132,6 +114,17 @@ impl Writer {
             }
             Err(error) => Err(WriteError::new(action, error)),
         }
+    }
+
+    /// What the API server holds under this name now: for decisions that must not rest on a watch.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer.
+    pub async fn read<K: Writable>(&self, object: &K) -> Result<Option<K>, WriteError> {
+        let action = action::<K>("read", object);
+        let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
+        api.get_opt(&action.name).await.map_err(|error| WriteError::new(action, error))
     }
 
     /// Makes `status` of the object be this, through its subresource: conflicts with fields of others are
@@ -184,36 +177,6 @@ impl Writer {
             Err(error) => Err(WriteError::new(action, error)),
         }
     }
-
-    /// The newer of what the watch saw and what the API server last answered to us.
-    fn latest<K: Writable>(&self, action: &Action, seen: &Seen<'_, K>) -> Option<Value> {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = place(action);
-        if let Some(answer) = answers.get(&place) {
-            let version = answer["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-            if is_newer(version, seen.version) {
-                return Some(answer.clone());
-            }
-            answers.remove(&place);
-        }
-        seen.object.and_then(|object| serde_json::to_value(object).ok())
-    }
-
-    fn remember<K: Writable>(&self, action: &Action, written: &K) {
-        if let Ok(value) = serde_json::to_value(written) {
-            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.insert(place(action), value);
-        }
-    }
-}
-
-/// resourceVersions order by length, then digit by digit (KEP-5504).
-fn is_newer(one: &str, other: &str) -> bool {
-    one.len().cmp(&other.len()).then_with(|| one.cmp(other)) == Ordering::Greater
-}
-
-fn place(action: &Action) -> Place {
-    (action.kind.clone(), action.namespace.clone(), action.name.clone())
 }
 
 fn action<K: Writable>(verb: &'static str, object: &K) -> Action {
