@@ -1,33 +1,20 @@
 //! Identities of the channel: the operator's authority for its servers, and one authority with one shared
 //! certificate per tier. All are kept in Secrets, made when absent and adopted when present.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::SystemTime;
 
-use gatefleet_distribute::{AuthorityError, ChannelAuthority, needs_renewal};
+use gatefleet_apply::{WriteError, Writer};
+use gatefleet_distribute::{AuthorityError, ChannelAuthority, IssuedLeaf, needs_renewal};
+use gatefleet_infra::{CERTIFICATE_KEY, PRIVATE_KEY_KEY};
 use gatefleet_names::TierKey;
+use gatefleet_watch::MANAGED_BY;
 use k8s_openapi::{
-    ByteString,
-    api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use x509_parser::{extensions::ParsedExtension, pem::Pem, prelude::X509Certificate};
 
-/// Keys of a TLS Secret.
-const CERTIFICATE: &str = "tls.crt";
-const KEY: &str = "tls.key";
-const AUTHORITY: &str = "ca.crt";
-
 /// The Secret with the authority of the operator's own servers, in the operator's namespace.
 pub(crate) const SERVER_AUTHORITY: &str = "gatefleet-channel-ca";
-
-/// What a tier's channel Secret holds, in PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Material {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-    /// What the tier's proxies believe the server by.
-    pub(crate) server_authority: String,
-}
 
 /// The authority in a Secret.
 pub(crate) fn authority_in(secret: &Secret) -> Result<ChannelAuthority, AuthorityError> {
@@ -37,7 +24,7 @@ pub(crate) fn authority_in(secret: &Secret) -> Result<ChannelAuthority, Authorit
             AuthorityError::Read(format!("Secret {name} has no text under {key}"))
         })
     };
-    ChannelAuthority::from_pem(&text(CERTIFICATE)?, &text(KEY)?)
+    ChannelAuthority::from_pem(&text(CERTIFICATE_KEY)?, &text(PRIVATE_KEY_KEY)?)
 }
 
 /// A Secret for a new authority.
@@ -45,17 +32,16 @@ pub(crate) fn secret_of(
     authority: &ChannelAuthority,
     namespace: &str,
     name: &str,
-    labels: BTreeMap<String, String>,
-    owner: Option<OwnerReference>,
 ) -> Secret {
-    let data = [(CERTIFICATE, authority.certificate_pem()), (KEY, authority.key_pem())];
+    let data =
+        [(CERTIFICATE_KEY, authority.certificate_pem()), (PRIVATE_KEY_KEY, authority.key_pem())];
+    let label = (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
     let data = data.map(|(key, pem)| (key.to_owned(), ByteString(pem.as_bytes().to_vec())));
     Secret {
         metadata: ObjectMeta {
             namespace: Some(namespace.to_owned()),
             name: Some(name.to_owned()),
-            labels: Some(labels),
-            owner_references: owner.map(|owner| vec![owner]),
+            labels: Some([label].into()),
             ..ObjectMeta::default()
         },
         type_: Some("kubernetes.io/tls".to_owned()),
@@ -64,31 +50,30 @@ pub(crate) fn secret_of(
     }
 }
 
-/// The tier's identity: what `present` holds, or a new certificate when that is absent, unreadable, signed by
+/// A new authority for one tier.
+pub(crate) fn new_authority(
+    tier: &TierKey,
+    now: SystemTime,
+) -> Result<ChannelAuthority, AuthorityError> {
+    ChannelAuthority::generate(&tier.to_string(), now)
+}
+
+/// The tier's certificate: what `present` holds, or a new one when that is absent, unreadable, signed by
 /// another authority, or past two thirds of its life.
-pub(crate) fn material(
+pub(crate) fn leaf(
     tier: &TierKey,
     authority: &ChannelAuthority,
-    server_authority: &str,
     present: Option<&Secret>,
     now: SystemTime,
-) -> Result<Material, AuthorityError> {
+) -> Result<IssuedLeaf, AuthorityError> {
     let kept = present.and_then(|secret| {
-        let certificate = text_of(secret, CERTIFICATE)?;
-        let key = text_of(secret, KEY)?;
-        let good = !needs_renewal(&certificate, now)
-            && is_issued_by(&certificate, authority.certificate_pem())
-            && is_pair(&certificate, &key);
-        good.then_some((certificate, key))
+        let (certificate_pem, key_pem) = (text_of(secret, CERTIFICATE_KEY)?, text_of(secret, PRIVATE_KEY_KEY)?);
+        let good = !needs_renewal(&certificate_pem, now)
+            && is_issued_by(&certificate_pem, authority.certificate_pem())
+            && is_pair(&certificate_pem, &key_pem);
+        good.then_some(IssuedLeaf { certificate_pem, key_pem })
     });
-    let (certificate, key) = match kept {
-        Some(kept) => kept,
-        None => {
-            let leaf = authority.issue_client(tier, now)?;
-            (leaf.certificate_pem, leaf.key_pem)
-        }
-    };
-    Ok(Material { certificate, key, server_authority: server_authority.to_owned() })
+    kept.map_or_else(|| authority.issue_client(tier, now), Ok)
 }
 
 fn text_of(secret: &Secret, key: &str) -> Option<String> {
@@ -132,12 +117,8 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    fn channel(material: &Material) -> Secret {
-        let data = [
-            (CERTIFICATE, &material.certificate),
-            (KEY, &material.key),
-            (AUTHORITY, &material.server_authority),
-        ];
+    fn channel(leaf: &IssuedLeaf) -> Secret {
+        let data = [(CERTIFICATE_KEY, &leaf.certificate_pem), (PRIVATE_KEY_KEY, &leaf.key_pem)];
         let data = data.map(|(key, pem)| (key.to_owned(), ByteString(pem.clone().into_bytes())));
         Secret { data: Some(data.into()), ..Secret::default() }
     }
@@ -146,26 +127,22 @@ mod tests {
     fn a_certificate_is_kept_until_two_thirds_of_its_life_or_another_authority() {
         let now = SystemTime::UNIX_EPOCH + DAY * 20_000;
         let tier = FleetKey::new("edge", "prod").tier(Tier::NorthSouth);
-        let authority = ChannelAuthority::generate("prod", now).unwrap();
-        let stored = secret_of(&authority, "edge", "ca", BTreeMap::new(), None);
+        let stored = secret_of(&new_authority(&tier, now).unwrap(), "edge", "ca");
         let authority = authority_in(&stored).unwrap();
-        let first = material(&tier, &authority, "SERVER", None, now).unwrap();
+        let first = leaf(&tier, &authority, None, now).unwrap();
         let secret = channel(&first);
-        let at = |days: u32| material(&tier, &authority, "SERVER", Some(&secret), now + DAY * days).unwrap();
+        let at = |days: u32| leaf(&tier, &authority, Some(&secret), now + DAY * days).unwrap();
         assert_eq!(at(59), first);
-        assert_ne!(at(61).certificate, first.certificate);
+        assert_ne!(at(61).certificate_pem, first.certificate_pem);
 
-        let other = ChannelAuthority::generate("prod", now).unwrap();
-        let reissued = material(&tier, &other, "SERVER", Some(&secret), now).unwrap();
-        assert_ne!(reissued.certificate, first.certificate);
+        let other = new_authority(&tier, now).unwrap();
+        let reissued = leaf(&tier, &other, Some(&secret), now).unwrap();
+        assert_ne!(reissued.certificate_pem, first.certificate_pem);
 
         let mut broken = secret.clone();
-        broken.data.as_mut().unwrap().insert(KEY.to_owned(), ByteString(b"\xff\xfe".to_vec()));
-        let repaired = material(&tier, &authority, "SERVER", Some(&broken), now).unwrap();
-        assert_ne!(repaired.key, first.key);
-
-        let renamed = material(&tier, &authority, "NEW SERVER", Some(&secret), now).unwrap();
-        assert_eq!((renamed.certificate, renamed.server_authority.as_str()), (first.certificate, "NEW SERVER"));
+        let key = ByteString(b"\xff\xfe".to_vec());
+        broken.data.as_mut().unwrap().insert(PRIVATE_KEY_KEY.to_owned(), key);
+        assert_ne!(leaf(&tier, &authority, Some(&broken), now).unwrap().key_pem, first.key_pem);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use gatefleet_watch::{View, Watches};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
+use crate::sent::Sent;
+
 /// How long new Secrets may hold up everything else.
 const LONGEST_WAIT_FOR_SECRETS: Duration = Duration::from_secs(5);
 
@@ -31,6 +33,7 @@ pub(crate) struct Translator {
     pub(crate) publisher: Publisher,
     pub(crate) options: gatefleet_routes::Options,
     pub(crate) reports: watch::Sender<Option<Arc<Report>>>,
+    pub(crate) sent: Sent,
 }
 
 impl Translator {
@@ -96,6 +99,8 @@ impl Translator {
                 continue;
             }
             tracing::debug!(%tier, resources = routes.resources.len(), "publish");
+            // First what the judges must know, then what is judged.
+            self.sent.record(tier, routes);
             let resources = routes.resources.values().map(|resource| Arc::clone(&resource.resource));
             self.publisher.publish(tier, TierConfiguration::new(resources, watermark(view)));
             published.insert(tier.clone(), Arc::clone(routes));
@@ -104,6 +109,7 @@ impl Translator {
             let exists = output.tiers.contains_key(tier);
             if !exists {
                 self.publisher.remove(tier);
+                self.sent.forget(tier);
             }
             exists
         });

@@ -1,0 +1,194 @@
+//! What watches, proxies and the routes pipeline say about one fleet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use gatefleet_crds::{GatewayConfig, RouteProblem};
+use gatefleet_distribute::{Holding as Held, Holdings, ProxyHoldings};
+use gatefleet_infra::{
+    ChildNames, Holding, Observed, PodObservation, Problem, RoutesObservation, TierObservation,
+    labels, tier_spec,
+};
+use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
+use gatefleet_watch::View;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::{sent::Sent, translate::Report};
+
+/// Everything that a fleet is judged by.
+#[derive(Clone)]
+pub(crate) struct Sight {
+    pub(crate) view: Arc<View>,
+    pub(crate) report: Option<Arc<Report>>,
+    pub(crate) holdings: Arc<Holdings>,
+    pub(crate) sent: Sent,
+    pub(crate) streamless: Streamless,
+}
+
+/// Since when ready pods have had no stream. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streamless {
+    since: Arc<Mutex<BTreeMap<String, Timestamp>>>,
+}
+
+impl Streamless {
+    /// Since when `uid` has been ready without a stream.
+    fn note(&self, uid: &str, lacks_stream: bool, now: Timestamp) -> Option<Timestamp> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if lacks_stream {
+            Some(*since.entry(uid.to_owned()).or_insert(now))
+        } else {
+            since.remove(uid);
+            None
+        }
+    }
+
+    /// Forgets pods that are gone.
+    pub(crate) fn retain(&self, view: &View) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if !since.is_empty() {
+            let pods: BTreeSet<&str> =
+                view.children.pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
+            since.retain(|uid, _| pods.contains(uid.as_str()));
+        }
+    }
+}
+
+impl Sight {
+    /// What is to be seen of `config`, apart from its status.
+    pub(crate) fn observe(
+        &self,
+        config: &GatewayConfig,
+        problems: Vec<Problem>,
+        now: Timestamp,
+    ) -> Observed {
+        let fleet = fleet_of(config);
+        let mut observed = Observed { routes: self.routes(&fleet), problems, ..Observed::default() };
+        for tier in Tier::ALL {
+            if tier_spec(config, tier).is_some() {
+                *observed.tier_mut(tier) = self.tier(config, &fleet.tier(tier), now);
+            }
+        }
+        observed
+    }
+
+    fn tier(&self, config: &GatewayConfig, tier: &TierKey, now: Timestamp) -> TierObservation {
+        let (namespace, names) = (&tier.fleet.namespace, ChildNames::new(&tier.fleet.name, tier.tier));
+        let state = &self.view.state;
+        let deployment = self.view.children.deployments.get(namespace, &names.base);
+        let generation = config.metadata.generation.unwrap_or_default();
+        let object = object_of(&tier.fleet);
+        let pods = self.pods(tier).into_iter().map(|pod| {
+            let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+            let proxy = self.proxy(tier, uid);
+            let holding = proxy.map_or(Holding::Behind, |proxy| {
+                self.sent.holding(tier, (&object, generation), proxy, is_setting)
+            });
+            let seen = PodObservation::observe(pod, holding, None);
+            let streamless_since =
+                self.streamless.note(uid, seen.is_live() && proxy.is_none(), now);
+            PodObservation { streamless_since, ..seen }
+        });
+        TierObservation {
+            service: state.services.get(namespace, &names.base).map(|s| (**s).clone()),
+            deployment: deployment.map(|d| (**d).clone()),
+            pods: pods.collect(),
+            certificate_issued: state.secrets.get(namespace, &names.channel).is_some(),
+        }
+    }
+
+    /// The pods that the tier's Deployment owns, through its ReplicaSets or (in local mode) directly.
+    pub(crate) fn pods(&self, tier: &TierKey) -> Vec<&Pod> {
+        let base = ChildNames::new(&tier.fleet.name, tier.tier).base;
+        let wanted = labels(&tier.fleet.name, tier.tier);
+        let all = self.view.children.pods.in_namespace(&tier.fleet.namespace);
+        let owned = all.filter(|pod| {
+            let has = pod.metadata.labels.as_ref();
+            let fits = wanted.iter().all(|(k, v)| has.and_then(|labels| labels.get(k)) == Some(v));
+            fits && is_owned_by(pod, &base)
+        });
+        owned.map(|pod| &**pod).collect()
+    }
+
+    fn proxy(&self, tier: &TierKey, uid: &str) -> Option<&ProxyHoldings> {
+        self.holdings.tiers.get(tier)?.get(uid).map(|proxy| &**proxy)
+    }
+
+    /// The streams of the tier's live pods; `None` for a live pod without one.
+    pub(crate) fn live_proxies(&self, tier: &TierKey) -> Vec<Option<&ProxyHoldings>> {
+        let pods = self.pods(tier).into_iter();
+        let live = pods.filter(|pod| PodObservation::observe(pod, Holding::Behind, None).is_live());
+        live.map(|pod| self.proxy(tier, pod.metadata.uid.as_deref().unwrap_or_default())).collect()
+    }
+
+    fn routes(&self, fleet: &FleetKey) -> RoutesObservation {
+        let Some(report) = &self.report else { return RoutesObservation::default() };
+        let Some(routes) = report.output.fleets.get(fleet) else {
+            return RoutesObservation::default();
+        };
+        let found = routes.problems.iter().map(|finding| RouteProblem {
+            object: finding.object.to_string(),
+            reason: finding.reason.to_string(),
+            message: match finding.field.as_str() {
+                "" => finding.message.clone(),
+                field => format!("{field}: {}", finding.message),
+            },
+        });
+        let refused = Tier::ALL.into_iter().flat_map(|tier| self.refusals(report, &fleet.tier(tier)));
+        RoutesObservation {
+            selected: !routes.selected.is_empty(),
+            attached: usize::try_from(routes.attached).unwrap_or(usize::MAX),
+            rejected: usize::try_from(routes.rejected).unwrap_or(usize::MAX),
+            problems: found.chain(refused.collect::<BTreeSet<_>>()).collect(),
+        }
+    }
+
+    /// What live proxies refused of what routes led to, in terms of the objects that led to it.
+    fn refusals(&self, report: &Report, tier: &TierKey) -> BTreeSet<RouteProblem> {
+        let Some(routes) = report.output.tiers.get(tier) else { return BTreeSet::new() };
+        let proxies = self.live_proxies(tier).into_iter().flatten();
+        let refusals = proxies.flat_map(|proxy| proxy.resources.iter()).filter_map(|(name, held)| {
+            let Held::Refused { message, .. } = held else { return None };
+            let resource = routes.resources.get(&**name).filter(|_| !is_setting(name))?;
+            Some(resource.origins.iter().map(move |origin| RouteProblem {
+                object: origin.object.to_string(),
+                reason: "RefusedByProxy".to_owned(),
+                message: format!("{name}: {message}; its last good version is served, if there was one"),
+            }))
+        });
+        refusals.flatten().collect()
+    }
+}
+
+/// Resources that are made from the GatewayConfig itself.
+pub(crate) fn is_setting(name: &str) -> bool {
+    name == "tier" || name.starts_with("tier/") || name.starts_with("listener/")
+}
+
+fn is_owned_by(pod: &Pod, deployment: &str) -> bool {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let mut owners = owners.filter(|owner| owner.controller == Some(true));
+    owners.any(|owner| match owner.kind.as_str() {
+        "Deployment" => owner.name == deployment,
+        "ReplicaSet" => {
+            owner.name.rsplit_once('-').is_some_and(|(prefix, _)| prefix == deployment)
+        }
+        _ => false,
+    })
+}
+
+/// The key of a GatewayConfig.
+pub(crate) fn fleet_of(config: &GatewayConfig) -> FleetKey {
+    let metadata = &config.metadata;
+    FleetKey::new(
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    )
+}
+
+pub(crate) fn object_of(fleet: &FleetKey) -> ObjectKey {
+    ObjectKey::new(Kind::GatewayConfig, &fleet.namespace, &fleet.name)
+}

@@ -1,0 +1,256 @@
+//! All loops together.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use gatefleet_apply::{Events, WriteError, Writer};
+use gatefleet_crds::GatewayConfig;
+use gatefleet_distribute::{AuthorityError, ChannelAuthority, Publisher, Replica};
+use gatefleet_infra::Operator;
+use gatefleet_watch::{Backoff, Debounce, View};
+use kube::{Api, Client, api::ListParams};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    Options,
+    fleets::Fleets,
+    health::{self, Health, Metric},
+    identity,
+    ingresses::Ingresses,
+    reconcile::Tools,
+    sent::Sent,
+    translate::{Report, Translator},
+};
+
+/// Why the operator cannot run at all. What concerns one object is in that object's status instead.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address is taken, or not of this machine.
+    #[error("listen on {address} for {purpose}: {source}; choose another address")]
+    Listen {
+        /// What was to be served there.
+        purpose: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The API server does not know `GatewayConfig`.
+    #[error("list GatewayConfigs: the API server does not know them; install them: gatefleet crds | kubectl apply --server-side -f -")]
+    DefinitionMissing,
+    /// The API server refuses the operator.
+    #[error("list GatewayConfigs: {source}; allow the operator's ServiceAccount to do this")]
+    Refused {
+        /// In the client's words.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The authority of the configuration servers cannot be kept or read.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The authority of the configuration servers is unusable.
+    #[error("authority of the configuration servers: {0}")]
+    Authority(#[from] AuthorityError),
+}
+
+/// Runs the whole operator. Dropping the future stops it cleanly: every write is complete in itself.
+///
+/// # Errors
+///
+/// When it cannot start: an address is taken, the custom resource definitions are missing, or the API server
+/// refuses it.
+pub async fn run(client: Client, options: Options) -> Result<(), Error> {
+    let (listener, servers) = listen(&options).await?;
+    let status_listener = match options.status_address {
+        Some(address) => Some(bind("health and metrics", address).await?),
+        None => None,
+    };
+    greet(&client).await?;
+    let infra = Writer::new(client.clone(), "gatefleet-infra");
+    let authority = server_authority(&infra, &options.default_namespace).await?;
+
+    let debounce = Debounce { quiet: options.pace.quiet, longest: options.pace.longest };
+    let (watches, hub) = gatefleet_watch::watches(client.clone(), debounce);
+    let (reports_in, reports) = watch::channel(None);
+    let (publisher, sent) = (Publisher::default(), Sent::default());
+    let status = Writer::new(client.clone(), "gatefleet-status");
+    let routes = Writer::new(client.clone(), "gatefleet-routes");
+    let events = Events::new(client, &options.replica);
+    let tools = Tools {
+        infra,
+        status,
+        events: events.clone(),
+        publisher: publisher.clone(),
+        operator: Operator { proxy_image: options.proxy_image.clone(), servers: servers.clone() },
+        server_authority: authority.certificate_pem().to_owned(),
+        trusted: Mutex::new(BTreeMap::new()),
+    };
+    let tools = Arc::new(tools);
+    let gauge = Gauge {
+        views: watches.views.clone(),
+        reports: reports.clone(),
+        tools: Arc::clone(&tools),
+        routes: routes.clone(),
+    };
+    let (views, holdings) = (watches.views.clone(), publisher.holdings());
+    let fleets = Fleets {
+        tools,
+        views: views.clone(),
+        reports: reports.clone(),
+        holdings: holdings.clone(),
+        sent: sent.clone(),
+        pace: options.pace,
+    };
+    let ingresses =
+        Ingresses { writer: routes, events, views, reports, holdings, sent: sent.clone() };
+    let translator = Translator {
+        watches,
+        publisher: publisher.clone(),
+        options: gatefleet_routes::Options {
+            default_namespace: options.default_namespace.clone(),
+            ports: gatefleet_routes::PortRecord::Service,
+        },
+        reports: reports_in,
+        sent,
+    };
+    let (_addresses, replicas) =
+        watch::channel(servers.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let replica = Replica { name: options.replica, replicas };
+    // Each of them ends only with the others: a loop that ended alone would be a silent half operator.
+    tokio::select! {
+        ended = gatefleet_distribute::serve(listener, authority, publisher, replica) => ended?,
+        () = gatefleet_watch::run(hub) => {}
+        () = translator.run() => {}
+        () = fleets.run() => {}
+        () = ingresses.run() => {}
+        () = serve_health(status_listener, gauge) => {}
+    }
+    Ok(())
+}
+
+async fn serve_health(listener: Option<TcpListener>, gauge: Gauge) {
+    match listener {
+        Some(listener) => health::serve(listener, Arc::new(gauge)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The channel's listener, and under which addresses proxies reach it.
+async fn listen(options: &Options) -> Result<(TcpListener, Vec<SocketAddr>), Error> {
+    let listener = bind("the configuration channel", options.channel_address).await?;
+    let servers = if options.channel_addresses.is_empty() {
+        listener.local_addr().into_iter().collect()
+    } else {
+        options.channel_addresses.clone()
+    };
+    Ok((listener, servers))
+}
+
+/// `[::]` falls back to `0.0.0.0` where the kernel has no IPv6.
+async fn bind(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    let bound = match TcpListener::bind(address).await {
+        Err(error)
+            if error.raw_os_error() == Some(NO_ADDRESS_FAMILY) && address.ip().is_unspecified() =>
+        {
+            TcpListener::bind(fallback).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| Error::Listen { purpose, address, source })
+}
+
+/// `EAFNOSUPPORT` on Linux.
+const NO_ADDRESS_FAMILY: i32 = 97;
+
+/// Waits until the API server answers, and finds out at once what would never work.
+async fn greet(client: &Client) -> Result<(), Error> {
+    let api: Api<GatewayConfig> = Api::all(client.clone());
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    loop {
+        match api.list_metadata(&ListParams::default().limit(1)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                return Err(Error::DefinitionMissing);
+            }
+            Err(error @ kube::Error::Api(_))
+                if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403)) =>
+            {
+                return Err(Error::Refused { source: Box::new(error) });
+            }
+            Err(error) => {
+                let wait = backoff.failed();
+                tracing::warn!(%error, "reach the API server: tried again in {wait:?}");
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// The authority that signs the certificates of this operator's configuration servers: kept in a Secret, so
+/// that proxies believe the next process too.
+async fn server_authority(writer: &Writer, namespace: &str) -> Result<ChannelAuthority, Error> {
+    let new = ChannelAuthority::generate("gatefleet", SystemTime::now())?;
+    let wanted = identity::secret_of(&new, namespace, identity::SERVER_AUTHORITY);
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    loop {
+        match writer.create_if_absent(&wanted).await {
+            Ok(stored) => return Ok(identity::authority_in(&stored)?),
+            Err(error) if error.refusal.needs_somebody() => return Err(error.into()),
+            Err(error) => {
+                let wait = backoff.failed();
+                tracing::warn!(%error, "keep the servers' authority: tried again in {wait:?}");
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// What `/readyz` and `/metrics` tell.
+struct Gauge {
+    views: watch::Receiver<Option<Arc<View>>>,
+    reports: watch::Receiver<Option<Arc<Report>>>,
+    tools: Arc<Tools>,
+    routes: Writer,
+}
+
+impl Health for Gauge {
+    fn is_ready(&self) -> bool {
+        self.reports.borrow().is_some()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let (mut fleets, mut ingresses) = (0, 0);
+        if let Some(view) = &*self.views.borrow() {
+            fleets = count(view.state.gateway_configs.len());
+            ingresses = count(view.state.ingresses.len());
+        }
+        let translated = self.reports.borrow().as_ref().map_or(0, |r| r.output.translated);
+        let (infra, status) = (self.tools.infra.writes(), self.tools.status.writes());
+        let metric = |name, help, kind, value| Metric { name, help, kind, value };
+        vec![
+            metric("gatefleet_fleets", "GatewayConfigs that are watched.", "gauge", fleets),
+            metric("gatefleet_ingresses", "Ingresses that are watched.", "gauge", ingresses),
+            metric(
+                "gatefleet_last_translated_objects",
+                "Objects that the last change made the operator translate.",
+                "gauge",
+                translated,
+            ),
+            metric("gatefleet_object_writes_total", "Writes of own objects.", "counter", infra),
+            metric(
+                "gatefleet_status_writes_total",
+                "Writes of status.",
+                "counter",
+                status.saturating_add(self.routes.writes()),
+            ),
+        ]
+    }
+}
