@@ -287,7 +287,9 @@ fn is_seen(view: &View, fleet: &FleetKey, written: &[Written]) -> bool {
         let seen = match child {
             None => version(&state.gateway_configs, namespace, &fleet.name),
             Some(child) => match child.kind {
-                ChildKind::ServiceAccount => version(&children.service_accounts, namespace, &child.name),
+                ChildKind::ServiceAccount => {
+                    version(&children.service_accounts, namespace, &child.name)
+                }
                 ChildKind::ConfigMap => version(&children.config_maps, namespace, &child.name),
                 ChildKind::Secret => version(&state.secrets, namespace, &child.name),
                 ChildKind::Service => version(&state.services, namespace, &child.name),
@@ -312,7 +314,11 @@ fn changed_fleets(before: &View, after: &View) -> BTreeSet<FleetKey> {
     fleets.owners(&before.state.secrets, &after.state.secrets, &mut changed);
     fleets.owners(&before.children.deployments, &after.children.deployments, &mut changed);
     fleets.owners(&before.children.config_maps, &after.children.config_maps, &mut changed);
-    fleets.owners(&before.children.service_accounts, &after.children.service_accounts, &mut changed);
+    fleets.owners(
+        &before.children.service_accounts,
+        &after.children.service_accounts,
+        &mut changed,
+    );
     fleets.owners(&before.children.pods, &after.children.pods, &mut changed);
     for (namespace, _) in after.answered.difference(&before.answered) {
         changed.extend(fleets.in_namespace(namespace));
@@ -350,9 +356,10 @@ impl FleetNames {
             if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
                 continue;
             }
-            let label = [old, new].into_iter().flatten().find_map(|object| {
-                object.meta().labels.as_ref()?.get(FLEET_LABEL).cloned()
-            });
+            let label = [old, new]
+                .into_iter()
+                .flatten()
+                .find_map(|object| object.meta().labels.as_ref()?.get(FLEET_LABEL).cloned());
             let owner = label.and_then(|label| self.0.get(&(namespace, label)));
             changed.extend(owner.cloned());
         }

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn metrics_are_in_the_text_format() {
-        let metric = Metric { name: "gatefleet_writes_total", help: "Writes.", kind: "counter", value: 3 };
+        let metric =
+            Metric { name: "gatefleet_writes_total", help: "Writes.", kind: "counter", value: 3 };
         assert_eq!(
             exposition(&[metric]),
             "# HELP gatefleet_writes_total Writes.\n# TYPE gatefleet_writes_total counter\ngatefleet_writes_total 3\n"

@@ -3,7 +3,6 @@
 
 use std::time::SystemTime;
 
-use gatefleet_apply::{WriteError, Writer};
 use gatefleet_distribute::{AuthorityError, ChannelAuthority, IssuedLeaf, needs_renewal};
 use gatefleet_infra::{CERTIFICATE_KEY, PRIVATE_KEY_KEY};
 use gatefleet_names::TierKey;
@@ -28,11 +27,7 @@ pub(crate) fn authority_in(secret: &Secret) -> Result<ChannelAuthority, Authorit
 }
 
 /// A Secret for a new authority.
-pub(crate) fn secret_of(
-    authority: &ChannelAuthority,
-    namespace: &str,
-    name: &str,
-) -> Secret {
+pub(crate) fn secret_of(authority: &ChannelAuthority, namespace: &str, name: &str) -> Secret {
     let data =
         [(CERTIFICATE_KEY, authority.certificate_pem()), (PRIVATE_KEY_KEY, authority.key_pem())];
     let label = (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
@@ -67,7 +62,8 @@ pub(crate) fn leaf(
     now: SystemTime,
 ) -> Result<IssuedLeaf, AuthorityError> {
     let kept = present.and_then(|secret| {
-        let (certificate_pem, key_pem) = (text_of(secret, CERTIFICATE_KEY)?, text_of(secret, PRIVATE_KEY_KEY)?);
+        let (certificate_pem, key_pem) =
+            (text_of(secret, CERTIFICATE_KEY)?, text_of(secret, PRIVATE_KEY_KEY)?);
         let good = !needs_renewal(&certificate_pem, now)
             && is_issued_by(&certificate_pem, authority.certificate_pem())
             && is_pair(&certificate_pem, &key_pem);
@@ -84,7 +80,9 @@ fn text_of(secret: &Secret, key: &str) -> Option<String> {
 /// Whether the key identifiers fit together (RFC 5280 section 4.2.1.1).
 fn is_issued_by(certificate: &str, authority: &str) -> bool {
     let issuer = key_identifier(certificate, |extension| match extension {
-        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0.to_vec()),
+        ParsedExtension::AuthorityKeyIdentifier(id) => {
+            id.key_identifier.as_ref().map(|id| id.0.to_vec())
+        }
         _ => None,
     });
     let subject = key_identifier(authority, |extension| match extension {
@@ -101,7 +99,10 @@ fn is_pair(certificate: &str, key: &str) -> bool {
     ours.is_some_and(|key| public == Some(rcgen::PublicKeyData::subject_public_key_info(&key)))
 }
 
-fn key_identifier(pem: &str, pick: impl Fn(&ParsedExtension<'_>) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+fn key_identifier(
+    pem: &str,
+    pick: impl Fn(&ParsedExtension<'_>) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
     let pem = Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?;
     let certificate: X509Certificate<'_> = pem.parse_x509().ok()?;
     certificate.extensions().iter().find_map(|extension| pick(extension.parsed_extension()))
@@ -148,10 +149,16 @@ mod tests {
     #[test]
     fn an_unreadable_authority_says_which_secret() {
         let secret = Secret {
-            metadata: ObjectMeta { name: Some("prod-north-south-channel-ca".to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some("prod-north-south-channel-ca".to_owned()),
+                ..ObjectMeta::default()
+            },
             ..Secret::default()
         };
         let error = authority_in(&secret).unwrap_err().to_string();
-        assert!(error.contains("prod-north-south-channel-ca") && error.contains("delete"), "{error}");
+        assert!(
+            error.contains("prod-north-south-channel-ca") && error.contains("delete"),
+            "{error}"
+        );
     }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use gatefleet_apply::{Events, Finding, Refusal, Weight, Writer};
 use gatefleet_distribute::Holdings;
-use gatefleet_infra::{ChildNames, Holding, service_addresses};
-use gatefleet_names::{Kind, ObjectKey, TierKey};
+use gatefleet_infra::Holding;
+use gatefleet_names::{Kind, ObjectKey, Tier, TierKey};
 use gatefleet_routes::{Diagnostic, IngressOutcome, Severity};
 use gatefleet_watch::{View, compare_versions};
 use k8s_openapi::api::{core::v1::ObjectReference, networking::v1::Ingress};
@@ -99,13 +99,20 @@ impl Ingresses {
             if memory.uid != uid {
                 *memory = Memory { uid, ..Memory::default() };
             }
-            let Some(wanted) = wanted(sight, key, outcome, memory, &mut addresses) else { continue };
+            let Some(wanted) = wanted(sight, key, outcome, memory, &mut addresses) else {
+                continue;
+            };
             well &= self.write(ingress, wanted, memory).await;
         }
         well
     }
 
-    async fn write(&self, ingress: &Ingress, wanted: BTreeSet<String>, memory: &mut Memory) -> bool {
+    async fn write(
+        &self,
+        ingress: &Ingress,
+        wanted: BTreeSet<String>,
+        memory: &mut Memory,
+    ) -> bool {
         let shown = addresses_of(ingress);
         let same_wish = memory.published.as_ref().is_some_and(|(before, _)| *before == wanted);
         if shown == wanted {
@@ -170,7 +177,11 @@ fn wanted(
     let Some(tier) = &outcome.publisher else {
         memory.acknowledged = None;
         // What we wrote is taken back; what somebody else wrote is not ours.
-        return memory.published.as_ref().filter(|(ours, _)| !ours.is_empty()).map(|_| BTreeSet::new());
+        return memory
+            .published
+            .as_ref()
+            .filter(|(ours, _)| !ours.is_empty())
+            .map(|_| BTreeSet::new());
     };
     let held = memory.acknowledged.as_ref().is_some_and(|(held, _)| held == tier);
     if !held && !is_acknowledged(sight, key, outcome, tier) {
@@ -188,21 +199,30 @@ fn is_acknowledged(
     outcome: &IngressOutcome,
     tier: &TierKey,
 ) -> bool {
-    let Some(names) = outcome.tiers.get(tier).filter(|names| !names.is_empty()) else { return false };
+    let Some(names) = outcome.tiers.get(tier).filter(|names| !names.is_empty()) else {
+        return false;
+    };
     let proxies = sight.live_proxies(tier);
     !proxies.is_empty()
         && proxies.iter().all(|proxy| {
             proxy.is_some_and(|proxy| {
                 let object = (key, outcome.generation);
-                sight.sent.holding(tier, object, proxy, |name| names.contains(name)) == Holding::Current
+                sight.sent.holding(tier, object, proxy, |name| names.contains(name))
+                    == Holding::Current
             })
         })
 }
 
+/// As the GatewayConfig shows them.
 fn tier_addresses(view: &View, tier: &TierKey) -> BTreeSet<String> {
-    let names = ChildNames::new(&tier.fleet.name, tier.tier);
-    let service = view.state.services.get(&tier.fleet.namespace, &names.base);
-    service.map(|service| service_addresses(service)).into_iter().flatten().collect()
+    let TierKey { fleet, tier } = tier;
+    let config = view.state.gateway_configs.get(&fleet.namespace, &fleet.name);
+    let status = config.and_then(|config| config.status.as_ref());
+    let status = status.and_then(|status| match tier {
+        Tier::NorthSouth => status.north_south.as_ref(),
+        Tier::EastWest => status.east_west.as_ref(),
+    });
+    status.into_iter().flat_map(|status| status.addresses.iter().cloned()).collect()
 }
 
 fn addresses_of(ingress: &Ingress) -> BTreeSet<String> {
@@ -270,7 +290,8 @@ mod tests {
         let addresses: BTreeSet<String> =
             ["192.0.2.1", "2001:db8::1", "lb.example"].map(str::to_owned).into();
         let status = status_with(&addresses);
-        let expected = json!([{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}, {"hostname": "lb.example"}]);
+        let expected =
+            json!([{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}, {"hostname": "lb.example"}]);
         assert_eq!(status["loadBalancer"]["ingress"], expected);
         assert_eq!(status_with(&BTreeSet::new()), json!({}));
     }

@@ -66,7 +66,8 @@ impl Sight {
         now: Timestamp,
     ) -> Observed {
         let fleet = fleet_of(config);
-        let mut observed = Observed { routes: self.routes(&fleet), problems, ..Observed::default() };
+        let mut observed =
+            Observed { routes: self.routes(&fleet), problems, ..Observed::default() };
         for tier in Tier::ALL {
             if tier_spec(config, tier).is_some() {
                 *observed.tier_mut(tier) = self.tier(config, &fleet.tier(tier), now);
@@ -76,7 +77,8 @@ impl Sight {
     }
 
     fn tier(&self, config: &GatewayConfig, tier: &TierKey, now: Timestamp) -> TierObservation {
-        let (namespace, names) = (&tier.fleet.namespace, ChildNames::new(&tier.fleet.name, tier.tier));
+        let (namespace, names) =
+            (&tier.fleet.namespace, ChildNames::new(&tier.fleet.name, tier.tier));
         let state = &self.view.state;
         let deployment = self.view.children.deployments.get(namespace, &names.base);
         let generation = config.metadata.generation.unwrap_or_default();
@@ -137,7 +139,8 @@ impl Sight {
                 field => format!("{field}: {}", finding.message),
             },
         });
-        let refused = Tier::ALL.into_iter().flat_map(|tier| self.refusals(report, &fleet.tier(tier)));
+        let refused =
+            Tier::ALL.into_iter().flat_map(|tier| self.refusals(report, &fleet.tier(tier)));
         RoutesObservation {
             selected: !routes.selected.is_empty(),
             attached: usize::try_from(routes.attached).unwrap_or(usize::MAX),
@@ -150,15 +153,18 @@ impl Sight {
     fn refusals(&self, report: &Report, tier: &TierKey) -> BTreeSet<RouteProblem> {
         let Some(routes) = report.output.tiers.get(tier) else { return BTreeSet::new() };
         let proxies = self.live_proxies(tier).into_iter().flatten();
-        let refusals = proxies.flat_map(|proxy| proxy.resources.iter()).filter_map(|(name, held)| {
-            let Held::Refused { message, .. } = held else { return None };
-            let resource = routes.resources.get(&**name).filter(|_| !is_setting(name))?;
-            Some(resource.origins.iter().map(move |origin| RouteProblem {
-                object: origin.object.to_string(),
-                reason: "RefusedByProxy".to_owned(),
-                message: format!("{name}: {message}; its last good version is served, if there was one"),
-            }))
-        });
+        let refusals =
+            proxies.flat_map(|proxy| proxy.resources.iter()).filter_map(|(name, held)| {
+                let Held::Refused { message, .. } = held else { return None };
+                let resource = routes.resources.get(&**name).filter(|_| !is_setting(name))?;
+                Some(resource.origins.iter().map(move |origin| RouteProblem {
+                    object: origin.object.to_string(),
+                    reason: "RefusedByProxy".to_owned(),
+                    message: format!(
+                        "{name}: {message}; its last good version is served, if there was one"
+                    ),
+                }))
+            });
         refusals.flatten().collect()
     }
 }
@@ -173,9 +179,7 @@ fn is_owned_by(pod: &Pod, deployment: &str) -> bool {
     let mut owners = owners.filter(|owner| owner.controller == Some(true));
     owners.any(|owner| match owner.kind.as_str() {
         "Deployment" => owner.name == deployment,
-        "ReplicaSet" => {
-            owner.name.rsplit_once('-').is_some_and(|(prefix, _)| prefix == deployment)
-        }
+        "ReplicaSet" => owner.name.rsplit_once('-').is_some_and(|(prefix, _)| prefix == deployment),
         _ => false,
     })
 }

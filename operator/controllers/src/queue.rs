@@ -44,7 +44,8 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// The key that has been due for longest, to be worked on until it is [`Queue::done`].
     pub(crate) fn take(&mut self, now: Instant) -> Option<K> {
-        let waiting = self.due.iter().filter(|(key, at)| **at <= now && !self.running.contains(*key));
+        let waiting =
+            self.due.iter().filter(|(key, at)| **at <= now && !self.running.contains(*key));
         let (key, _) = waiting.min_by_key(|(_, at)| **at)?;
         let key = key.clone();
         self.due.remove(&key);

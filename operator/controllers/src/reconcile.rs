@@ -139,7 +139,9 @@ impl Reconcile<'_> {
     ) -> Result<Option<ChannelMaterial>, Problem> {
         let place = |name: &str| (self.namespace().to_owned(), name.to_owned());
         let answered = &self.view().answered;
-        if !answered.contains(&place(&names.authority)) || !answered.contains(&place(&names.channel)) {
+        if !answered.contains(&place(&names.authority))
+            || !answered.contains(&place(&names.channel))
+        {
             // The view that knows them comes in a moment.
             return Ok(None);
         }
@@ -217,7 +219,8 @@ impl Reconcile<'_> {
             });
             return Ok(());
         }
-        if let Applied::Written(written) = self.tools.infra.apply(desired, present.as_ref()).await? {
+        if let Applied::Written(written) = self.tools.infra.apply(desired, present.as_ref()).await?
+        {
             tracing::info!(kind = kind.as_str(), namespace = self.namespace(), name, "applied");
             let version = written.resource_version().unwrap_or_default();
             self.outcome.written.push(Written { child: Some(Child { kind, name }), version });
@@ -233,7 +236,8 @@ impl Reconcile<'_> {
             meta.owner_references.iter().flatten().filter(|owner| owner.controller == Some(true));
         marked.is_some_and(|value| value == MANAGED_BY.1)
             && controllers.all(|owner| {
-                owner.kind == "GatewayConfig" && Some(&owner.name) == self.config.metadata.name.as_ref()
+                owner.kind == "GatewayConfig"
+                    && Some(&owner.name) == self.config.metadata.name.as_ref()
             })
     }
 
@@ -298,7 +302,9 @@ impl Reconcile<'_> {
     /// A failure of one thing is a problem in the status, and reason to come back.
     fn failed(&mut self, error: &WriteError) {
         let (reason, wait) = match error.refusal {
-            Refusal::Invalid | Refusal::Forbidden => (Reason::ApplyRefused, Duration::from_secs(30)),
+            Refusal::Invalid | Refusal::Forbidden => {
+                (Reason::ApplyRefused, Duration::from_secs(30))
+            }
             Refusal::Busy(after) => (Reason::ApplyFailed, after),
             Refusal::Conflict | Refusal::Absent | Refusal::Terminating | Refusal::Unanswered => {
                 (Reason::ApplyFailed, Duration::ZERO)
@@ -345,9 +351,8 @@ impl Reconcile<'_> {
 fn is_same_but_counts(before: &GatewayConfigStatus, after: &GatewayConfigStatus) -> bool {
     let essence = |status: &GatewayConfigStatus| {
         let conditions = owned_status(status).conditions;
-        let conditions = conditions.into_iter().map(|c| {
-            (c.type_, c.status, c.reason, c.observed_generation)
-        });
+        let conditions =
+            conditions.into_iter().map(|c| (c.type_, c.status, c.reason, c.observed_generation));
         (status.phase, status.observed_generation, conditions.collect::<Vec<_>>())
     };
     essence(before) == essence(after)

@@ -42,7 +42,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The API server does not know `GatewayConfig`.
-    #[error("list GatewayConfigs: the API server does not know them; install them: gatefleet crds | kubectl apply --server-side -f -")]
+    #[error(
+        "list GatewayConfigs: the API server does not know them; install them: gatefleet crds | kubectl apply --server-side -f -"
+    )]
     DefinitionMissing,
     /// The API server refuses the operator.
     #[error("list GatewayConfigs: {source}; allow the operator's ServiceAccount to do this")]
@@ -179,8 +181,7 @@ async fn greet(client: &Client) -> Result<(), Error> {
             Err(kube::Error::Api(status)) if status.code == 404 => {
                 return Err(Error::DefinitionMissing);
             }
-            Err(error @ kube::Error::Api(_))
-                if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403)) =>
+            Err(error @ kube::Error::Api(_)) if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403)) =>
             {
                 return Err(Error::Refused { source: Box::new(error) });
             }

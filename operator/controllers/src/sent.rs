@@ -33,8 +33,9 @@ impl Sent {
             version: &resource.resource.version,
             origins,
         });
+        let complete: Vec<SentResource<'_>> = complete.collect();
         let mut tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
-        tiers.entry(tier.clone()).or_default().record(complete);
+        tiers.entry(tier.clone()).or_default().record(&complete);
     }
 
     /// The tier does not exist any more.
@@ -59,9 +60,7 @@ impl Sent {
 
 fn held_resource(held: &Held) -> HeldResource {
     match held {
-        Held::Installed { version } => {
-            HeldResource { version: version.to_string(), refused: None }
-        }
+        Held::Installed { version } => HeldResource { version: version.to_string(), refused: None },
         Held::Refused { version, message, .. } => HeldResource {
             version: version.as_deref().unwrap_or_default().to_owned(),
             refused: Some(message.to_string()),

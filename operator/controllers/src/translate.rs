@@ -50,7 +50,8 @@ impl Translator {
                 () = sleep_until(wake_at), if wake_at.is_some() => {}
             }
             let Some(view) = views.borrow_and_update().clone() else { continue };
-            let Some((used, output)) = self.translate(pipeline.take(), Arc::clone(&view)).await else {
+            let Some((used, output)) = self.translate(pipeline.take(), Arc::clone(&view)).await
+            else {
                 continue;
             };
             pipeline = Some(used);
@@ -95,13 +96,17 @@ impl Translator {
         published: &mut BTreeMap<TierKey, Arc<TierRoutes>>,
     ) {
         for (tier, routes) in &output.tiers {
-            if published.get(tier).is_some_and(|before| Arc::ptr_eq(before, routes) || before == routes) {
+            if published
+                .get(tier)
+                .is_some_and(|before| Arc::ptr_eq(before, routes) || before == routes)
+            {
                 continue;
             }
             tracing::debug!(%tier, resources = routes.resources.len(), "publish");
             // First what the judges must know, then what is judged.
             self.sent.record(tier, routes);
-            let resources = routes.resources.values().map(|resource| Arc::clone(&resource.resource));
+            let resources =
+                routes.resources.values().map(|resource| Arc::clone(&resource.resource));
             self.publisher.publish(tier, TierConfiguration::new(resources, watermark(view)));
             published.insert(tier.clone(), Arc::clone(routes));
         }

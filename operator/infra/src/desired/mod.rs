@@ -47,7 +47,7 @@ pub struct TierInputs {
 /// A tier's identity towards the operator, and the authority that vouches for it. Everything is PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChannelMaterial {
-    /// The authority's certificate.
+    /// The certificate of the authority that signs the tier's certificate.
     pub ca_certificate: String,
     /// The authority's private key. It leaves the operator only into its own Secret, which no pod mounts.
     pub ca_key: String,
@@ -55,6 +55,8 @@ pub struct ChannelMaterial {
     pub certificate: String,
     /// The tier's private key.
     pub private_key: String,
+    /// The certificate of the authority that signs the operator's own servers: what the proxies believe.
+    pub server_ca: String,
 }
 
 impl std::fmt::Debug for ChannelMaterial {
@@ -166,16 +168,17 @@ pub fn tier_spec(config: &GatewayConfig, tier: Tier) -> Option<&TierSpec> {
     }
 }
 
-/// Builds everything. `inputs` is asked for declared tiers only.
+/// Builds everything. `inputs` is asked for declared tiers only; a tier without inputs is left out, so that one
+/// unusable authority does not stop the other tier. Being left out is no reason to be pruned.
 #[must_use]
 pub fn desired(
     config: &GatewayConfig,
     operator: &Operator,
-    mut inputs: impl FnMut(Tier) -> TierInputs,
+    mut inputs: impl FnMut(Tier) -> Option<TierInputs>,
 ) -> Desired {
     let mut objects = |tier| {
         let spec = tier_spec(config, tier)?;
-        let TierInputs { ports, channel } = inputs(tier);
+        let TierInputs { ports, channel } = inputs(tier)?;
         let scope = TierScope::new(config, tier, spec);
         Some(TierObjects {
             service_account: service_account(&scope),

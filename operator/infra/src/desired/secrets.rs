@@ -24,7 +24,7 @@ pub(super) fn desired_channel(scope: &TierScope<'_>, channel: &ChannelMaterial) 
     let entries = [
         (CERTIFICATE_KEY, &channel.certificate),
         (PRIVATE_KEY_KEY, &channel.private_key),
-        (CA_CERTIFICATE_KEY, &channel.ca_certificate),
+        (CA_CERTIFICATE_KEY, &channel.server_ca),
     ];
     tls_secret(scope, &scope.names.channel, &entries)
 }
