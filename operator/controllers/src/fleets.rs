@@ -222,7 +222,7 @@ impl Loop {
                 outcome: Outcome::default(),
                 problems: Vec::new(),
             };
-            reconcile.run().await
+            Box::pin(reconcile.run()).await
         });
         self.keys.insert(handle.id(), key);
     }

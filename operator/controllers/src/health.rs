@@ -74,7 +74,7 @@ fn exposition(metrics: &[Metric]) -> String {
     let mut text = String::new();
     for Metric { name, help, kind, value } in metrics {
         // Writing to a String cannot fail.
-        drop(writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"));
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
     }
     text
 }

@@ -102,7 +102,7 @@ impl Sight {
         }
     }
 
-    /// The pods that the tier's Deployment owns, through its ReplicaSets or (in local mode) directly.
+    /// The pods that the tier's Deployment owns, through its `ReplicaSets` or (in local mode) directly.
     pub(crate) fn pods(&self, tier: &TierKey) -> Vec<&Pod> {
         let base = ChildNames::new(&tier.fleet.name, tier.tier).base;
         let wanted = labels(&tier.fleet.name, tier.tier);

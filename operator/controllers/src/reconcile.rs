@@ -76,7 +76,7 @@ impl Reconcile<'_> {
     pub(crate) async fn run(mut self) -> Outcome {
         let mut inputs = BTreeMap::new();
         for tier in Tier::ALL {
-            if let Some(found) = self.inputs(tier).await {
+            if let Some(found) = self.inputs(tier) {
                 inputs.insert(tier, found);
             }
         }
@@ -116,13 +116,13 @@ impl Reconcile<'_> {
     }
 
     /// Ports and identity of a declared tier; `None` while they are unknown.
-    async fn inputs(&mut self, tier: Tier) -> Option<TierInputs> {
+    fn inputs(&mut self, tier: Tier) -> Option<TierInputs> {
         let spec = tier_spec(self.config, tier)?;
         let key = fleet_of(self.config).tier(tier);
         let names = ChildNames::new(&key.fleet.name, tier);
         let record = self.view().state.services.get(self.namespace(), &names.base);
         let ports = allocate_ports(record.map(|s| &**s), &spec.listeners, Timestamp::now());
-        match self.channel(&key, &names).await {
+        match self.channel(&key, &names) {
             Ok(channel) => channel.map(|channel| TierInputs { ports, channel }),
             Err(problem) => {
                 self.problems.push(problem);
@@ -132,8 +132,8 @@ impl Reconcile<'_> {
     }
 
     /// The tier's authority and certificate: as stored, else new ones.
-    async fn channel(
-        &mut self,
+    fn channel(
+        &self,
         tier: &TierKey,
         names: &ChildNames,
     ) -> Result<Option<ChannelMaterial>, Problem> {
@@ -199,10 +199,10 @@ impl Reconcile<'_> {
         &mut self,
         kind: ChildKind,
         desired: &K,
-        shelf: &Shelf<K>,
+        known: &Shelf<K>,
     ) -> Result<(), WriteError> {
         let name = desired.name_any();
-        let seen = shelf.get(self.namespace(), &name).map(|object| (**object).clone());
+        let seen = known.get(self.namespace(), &name).map(|object| (**object).clone());
         // Absence in a view is no proof: what stands under the name may be somebody else's.
         let present = match seen {
             Some(seen) => Some(seen),
@@ -272,7 +272,7 @@ impl Reconcile<'_> {
     fn orphans<K: Writable>(
         &self,
         kind: ChildKind,
-        shelf: &Shelf<K>,
+        known: &Shelf<K>,
         kept: &BTreeSet<Child>,
     ) -> Vec<K> {
         let ours = |object: &K| {
@@ -287,7 +287,7 @@ impl Reconcile<'_> {
                     .any(|owner| Some(&owner.uid) == self.config.metadata.uid.as_ref())
                 && !kept.contains(&Child { kind, name: object.name_any() })
         };
-        let found = shelf.in_namespace(self.namespace()).filter(|object| ours(object));
+        let found = known.in_namespace(self.namespace()).filter(|object| ours(object));
         found.map(|object| (**object).clone()).collect()
     }
 

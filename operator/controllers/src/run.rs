@@ -12,12 +12,12 @@ use gatefleet_apply::{Events, WriteError, Writer};
 use gatefleet_crds::GatewayConfig;
 use gatefleet_distribute::{AuthorityError, ChannelAuthority, Publisher, Replica};
 use gatefleet_infra::Operator;
-use gatefleet_watch::{Backoff, Debounce, View};
+use gatefleet_watch::{Backoff, Debounce, Hub, View};
 use kube::{Api, Client, api::ListParams};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    Options,
+    Options, Pace,
     fleets::Fleets,
     health::{self, Health, Metric},
     identity,
@@ -76,54 +76,21 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
     greet(&client).await?;
     let infra = Writer::new(client.clone(), "gatefleet-infra");
     let authority = server_authority(&infra, &options.default_namespace).await?;
-
-    let debounce = Debounce { quiet: options.pace.quiet, longest: options.pace.longest };
-    let (watches, hub) = gatefleet_watch::watches(client.clone(), debounce);
-    let (reports_in, reports) = watch::channel(None);
-    let (publisher, sent) = (Publisher::default(), Sent::default());
-    let status = Writer::new(client.clone(), "gatefleet-status");
-    let routes = Writer::new(client.clone(), "gatefleet-routes");
-    let events = Events::new(client, &options.replica);
+    let publisher = Publisher::default();
+    let (_addresses, replicas) =
+        watch::channel(servers.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let replica = Replica { name: options.replica.clone(), replicas };
     let tools = Tools {
         infra,
-        status,
-        events: events.clone(),
+        status: Writer::new(client.clone(), "gatefleet-status"),
+        events: Events::new(client.clone(), &options.replica),
         publisher: publisher.clone(),
-        operator: Operator { proxy_image: options.proxy_image.clone(), servers: servers.clone() },
+        operator: Operator { proxy_image: options.proxy_image.clone(), servers },
         server_authority: authority.certificate_pem().to_owned(),
         trusted: Mutex::new(BTreeMap::new()),
     };
-    let tools = Arc::new(tools);
-    let gauge = Gauge {
-        views: watches.views.clone(),
-        reports: reports.clone(),
-        tools: Arc::clone(&tools),
-        routes: routes.clone(),
-    };
-    let (views, holdings) = (watches.views.clone(), publisher.holdings());
-    let fleets = Fleets {
-        tools,
-        views: views.clone(),
-        reports: reports.clone(),
-        holdings: holdings.clone(),
-        sent: sent.clone(),
-        pace: options.pace,
-    };
-    let ingresses =
-        Ingresses { writer: routes, events, views, reports, holdings, sent: sent.clone() };
-    let translator = Translator {
-        watches,
-        publisher: publisher.clone(),
-        options: gatefleet_routes::Options {
-            default_namespace: options.default_namespace.clone(),
-            ports: gatefleet_routes::PortRecord::Service,
-        },
-        reports: reports_in,
-        sent,
-    };
-    let (_addresses, replicas) =
-        watch::channel(servers.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let replica = Replica { name: options.replica, replicas };
+    let Loops { hub, translator, fleets, ingresses, gauge } =
+        Loops::new(client, &options, Arc::new(tools));
     // Each of them ends only with the others: a loop that ended alone would be a silent half operator.
     tokio::select! {
         ended = gatefleet_distribute::serve(listener, authority, publisher, replica) => ended?,
@@ -134,6 +101,60 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         () = serve_health(status_listener, gauge) => {}
     }
     Ok(())
+}
+
+struct Loops {
+    hub: Hub,
+    translator: Translator,
+    fleets: Fleets,
+    ingresses: Ingresses,
+    gauge: Gauge,
+}
+
+impl Loops {
+    fn new(client: Client, options: &Options, tools: Arc<Tools>) -> Self {
+        let Pace { quiet, longest, .. } = options.pace;
+        let (watches, hub) = gatefleet_watch::watches(client.clone(), Debounce { quiet, longest });
+        let (reports_in, reports) = watch::channel(None);
+        let (publisher, sent) = (tools.publisher.clone(), Sent::default());
+        let (views, holdings) = (watches.views.clone(), publisher.holdings());
+        let routes = Writer::new(client, "gatefleet-routes");
+        Self {
+            hub,
+            gauge: Gauge {
+                views: views.clone(),
+                reports: reports.clone(),
+                tools: Arc::clone(&tools),
+                routes: routes.clone(),
+            },
+            ingresses: Ingresses {
+                writer: routes,
+                events: tools.events.clone(),
+                views: views.clone(),
+                reports: reports.clone(),
+                holdings: holdings.clone(),
+                sent: sent.clone(),
+            },
+            fleets: Fleets {
+                tools,
+                views,
+                reports,
+                holdings,
+                sent: sent.clone(),
+                pace: options.pace,
+            },
+            translator: Translator {
+                watches,
+                publisher,
+                options: gatefleet_routes::Options {
+                    default_namespace: options.default_namespace.clone(),
+                    ports: gatefleet_routes::PortRecord::Service,
+                },
+                reports: reports_in,
+                sent,
+            },
+        }
+    }
 }
 
 async fn serve_health(listener: Option<TcpListener>, gauge: Gauge) {

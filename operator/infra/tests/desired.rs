@@ -36,6 +36,7 @@ fn channel(serial: u32) -> ChannelMaterial {
         ca_key: "CA KEY".to_owned(),
         certificate: format!("CERTIFICATE {serial}"),
         private_key: format!("KEY {serial}"),
+        server_ca: "SERVER CA CERTIFICATE".to_owned(),
     }
 }
 
@@ -44,13 +45,13 @@ fn build(config: &GatewayConfig) -> Desired {
 }
 
 fn build_with(config: &GatewayConfig, serial: u32) -> Desired {
-    desired(config, &operator(), |tier| TierInputs {
-        ports: allocate_ports(
+    desired(config, &operator(), |tier| {
+        let ports = allocate_ports(
             None,
             &tier_spec(config, tier).unwrap().listeners,
             Timestamp::UNIX_EPOCH,
-        ),
-        channel: channel(serial),
+        );
+        Some(TierInputs { ports, channel: channel(serial) })
     })
 }
 
@@ -215,16 +216,16 @@ fn the_service_records_what_rests() {
     let service = half(&build(&full), Tier::NorthSouth).service;
     let allocation = allocate_ports(Some(&service), &[listener(9)], Timestamp::UNIX_EPOCH);
     assert_eq!(allocation.ports.into_iter().collect::<Vec<_>>(), [(9, 10_002)]);
-    let desired = desired(&full, &operator(), |tier| TierInputs {
-        ports: allocate_ports(
+    let desired = desired(&full, &operator(), |tier| {
+        let ports = allocate_ports(
             Some(&service),
             &match tier {
                 Tier::NorthSouth => vec![listener(9)],
                 Tier::EastWest => vec![],
             },
             Timestamp::UNIX_EPOCH,
-        ),
-        channel: channel(1),
+        );
+        Some(TierInputs { ports, channel: channel(1) })
     });
     let annotations = half(&desired, Tier::NorthSouth).service.metadata.annotations.unwrap();
     assert_eq!(

@@ -13,5 +13,5 @@ mod hub;
 mod view;
 
 pub use backoff::Backoff;
-pub use hub::{Debounce, Watches, run, watches};
+pub use hub::{Debounce, Hub, Watches, run, watches};
 pub use view::{Children, MANAGED_BY, View, Watermark, compare_versions};
