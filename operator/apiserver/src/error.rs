@@ -174,7 +174,7 @@ impl Failure {
         let mut lines = Vec::new();
         for (manager, field) in owned {
             let message = format!("conflict with {manager}");
-            lines.push((message.clone(), field.clone()));
+            lines.push((manager.clone(), field.clone()));
             causes.push(
                 json!({"reason": "FieldManagerConflict", "message": message, "field": field}),
             );
@@ -279,14 +279,14 @@ fn conflict_message(lines: &[(String, String)]) -> String {
     let count =
         if lines.len() == 1 { "1 conflict".into() } else { format!("{} conflicts", lines.len()) };
     if let [(who, field)] = lines {
-        return format!("Apply failed with {count}: {who}: {field}");
+        return format!("Apply failed with {count}: conflict with {who}: {field}");
     }
     let mut text = format!("Apply failed with {count}: ");
     let mut last = None;
     let mut blocks = Vec::new();
     for (who, field) in lines {
         if last != Some(who) {
-            blocks.push(format!("{who}:"));
+            blocks.push(format!("conflicts with {who}:"));
             last = Some(who);
         }
         blocks.push(format!("- {field}"));

@@ -27,6 +27,7 @@ mod crd;
 mod discovery;
 mod error;
 mod json;
+mod jsonpath;
 mod managed;
 mod names;
 mod object;

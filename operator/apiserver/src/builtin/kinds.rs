@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Strategy;
+use super::{Strategy, definitions};
 use crate::{
     resource::{ALL_VERBS, Resource, Scale},
-    schema::{Schema, parse::Definitions},
-    table::Columns,
+    table::builtin_columns,
 };
 
 /// One line of the table.
@@ -247,11 +246,10 @@ static ROWS: &[Row] = &[
 
 /// All built-in resources.
 pub(crate) fn resources() -> Vec<Arc<Resource>> {
-    let definitions = Definitions::default();
-    ROWS.iter().map(|row| Arc::new(resource(row, &definitions))).collect()
+    ROWS.iter().map(|row| Arc::new(resource(row))).collect()
 }
 
-fn resource(row: &Row, _definitions: &Definitions) -> Resource {
+fn resource(row: &Row) -> Resource {
     let words = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
     let scaled = matches!(row.strategy, Strategy::Deployment | Strategy::ReplicaSet);
     Resource {
@@ -267,9 +265,9 @@ fn resource(row: &Row, _definitions: &Definitions) -> Resource {
         status: row.status,
         scale: scaled.then(Scale::replicas),
         verbs: if row.strategy == Strategy::Review { &["create"] } else { ALL_VERBS },
-        schema: Arc::new(Schema::any()),
+        schema: definitions::structure().schema(&format!("io.k8s.{}.{}", row.package, row.kind)),
         strategy: row.strategy,
-        columns: Columns::default(),
+        columns: builtin_columns(row.group, row.kind),
         selectable: words(row.selectable),
         stored_group: if row.strategy == Strategy::Event {
             String::new()

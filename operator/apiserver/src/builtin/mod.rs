@@ -1,6 +1,8 @@
 //! The kinds that Kubernetes itself has, as far as this server serves them.
 
+pub(crate) mod definitions;
 pub(crate) mod kinds;
+mod lists;
 
 /// What is particular to a built-in kind. Everything without particulars is `Plain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,7 @@ pub(crate) enum Strategy {
 use serde_json::Value;
 
 use crate::{
+    crd::definition,
     error::{Answer, Cause},
     resource::Resource,
     server::State,
@@ -50,24 +53,34 @@ pub(crate) fn counts_generations(resource: &Resource) -> bool {
 }
 
 /// Fills in the defaults of a built-in kind.
-pub(crate) fn default(_resource: &Resource, _object: &mut Value) {}
+pub(crate) fn default(resource: &Resource, object: &mut Value) {
+    if resource.strategy == Strategy::CustomResourceDefinition {
+        definition::default(object);
+    }
+}
 
 /// Admission and allocation for a built-in kind.
 pub(crate) fn prepare(
     _state: &State,
-    _resource: &Resource,
-    _old: Option<&Value>,
-    _object: &mut Value,
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &mut Value,
 ) -> Answer<()> {
+    if resource.strategy == Strategy::CustomResourceDefinition {
+        definition::observe(old, object);
+    }
     Ok(())
 }
 
 /// The rules of a built-in kind.
 pub(crate) fn validate(
     _state: &State,
-    _resource: &Resource,
-    _old: Option<&Value>,
-    _object: &Value,
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &Value,
 ) -> Vec<Cause> {
-    Vec::new()
+    match resource.strategy {
+        Strategy::CustomResourceDefinition => definition::validate(object, old),
+        _ => Vec::new(),
+    }
 }

@@ -1,11 +1,256 @@
-//! Who owns which field (`metadata.managedFields`).
+//! Who owns which field (`metadata.managedFields`), and server-side apply on top of it.
 
-use serde_json::Value;
+pub(crate) mod set;
+pub(crate) mod typed;
 
-use crate::{object, verbs::Writing};
+use std::collections::BTreeMap;
 
-/// Records what a write that is no apply changed.
-pub(crate) fn track(_writing: &Writing<'_>, _old: Option<&Value>, _object: &mut Value) {}
+use serde_json::{Value, json};
+
+use self::{
+    set::Set,
+    typed::{Comparison, compare, merge, owned, remove, with_named},
+};
+use crate::{
+    error::{Answer, Failure},
+    object,
+    schema::Schema,
+    verbs::{Part, Writing},
+};
+
+/// Metadata that nobody owns.
+const UNOWNED: [&str; 9] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+];
+
+/// One entry of `managedFields` without its fields and time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Manager {
+    /// Sorts `Apply` before `Update`.
+    operation: String,
+    name: String,
+    subresource: String,
+    /// Empty for `Apply`: there it is no part of the identity.
+    version: String,
+}
+
+/// What one manager owns, and since when.
+#[derive(Debug, Clone)]
+struct Holding {
+    fields: Set,
+    version: String,
+    time: String,
+}
+
+type Holdings = BTreeMap<Manager, Holding>;
+
+impl Manager {
+    fn of(writing: &Writing<'_>, operation: &str) -> Self {
+        Self {
+            operation: operation.to_owned(),
+            name: writing.manager.clone(),
+            subresource: if writing.part == Part::Status { "status".into() } else { String::new() },
+            version: if operation == "Apply" {
+                String::new()
+            } else {
+                writing.resource.stored_api_version()
+            },
+        }
+    }
+
+    /// As conflict messages name it.
+    fn shown(&self, holding: &Holding) -> String {
+        let subresource = match self.subresource.as_str() {
+            "" => String::new(),
+            name => format!(" with subresource {name:?}"),
+        };
+        let version = match (self.operation.as_str(), holding.time.as_str()) {
+            ("Update", "") => format!(" using {}", holding.version),
+            ("Update", time) => format!(" using {} at {time}", holding.version),
+            _ => String::new(),
+        };
+        format!("{:?}{subresource}{version}", self.name)
+    }
+}
+
+/// Records what a write that is no apply changed. `managedFields: []` from the client clears the record.
+pub(crate) fn track(writing: &Writing<'_>, old: Option<&Value>, object: &mut Value) {
+    let sent = object["metadata"].get("managedFields");
+    let cleared =
+        sent.is_some_and(|s| s.as_array().is_some_and(|l| l.is_empty() || l == &[json!({})]));
+    let live = match sent {
+        Some(_) if old.is_some() => read(object),
+        _ => old.map(read).unwrap_or_default(),
+    };
+    object::meta_mut(object).remove("managedFields");
+    if cleared && old.is_some() {
+        return;
+    }
+    let nothing = json!({"apiVersion": object["apiVersion"], "kind": object["kind"]});
+    let mut comparison = compare(old.unwrap_or(&nothing), object, &writing.resource.schema);
+    comparison.each(|set| strip(writing, set));
+    let mut holdings = live;
+    let changed = comparison.added.union(&comparison.modified);
+    give_way(&mut holdings, None, &comparison);
+    if !changed.is_empty() {
+        let holding = holdings.entry(Manager::of(writing, "Update")).or_insert_with(|| Holding {
+            fields: Set::default(),
+            version: writing.resource.stored_api_version(),
+            time: String::new(),
+        });
+        holding.fields = holding.fields.union(&changed);
+        holding.time = object::now();
+    }
+    write(object, &holdings);
+}
+
+/// Takes from everybody but one what a change took over or removed.
+fn give_way(holdings: &mut Holdings, except: Option<&Manager>, comparison: &Comparison) {
+    let taken = comparison.added.union(&comparison.modified).union(&comparison.removed);
+    for (manager, holding) in holdings.iter_mut() {
+        if Some(manager) != except {
+            holding.fields = holding.fields.difference(&taken);
+        }
+    }
+    holdings.retain(|_, holding| !holding.fields.is_empty());
+}
+
+/// Applies a configuration to the live object (`{}` if there is none); the result knows its owners.
+pub(crate) fn apply(
+    writing: &Writing<'_>,
+    live: &Value,
+    config: &Value,
+    force: bool,
+) -> Answer<Value> {
+    let schema = &writing.resource.schema;
+    let me = Manager::of(writing, "Apply");
+    let mut holdings = read(live);
+    let former = holdings.clone();
+    let last = holdings.get(&me).map(|h| h.fields.clone()).unwrap_or_default();
+
+    let mut wanted = owned(config, schema);
+    strip(writing, &mut wanted);
+    let time = former.get(&me).map(|h| h.time.clone()).unwrap_or_default();
+    let version = writing.resource.stored_api_version();
+    holdings.insert(me.clone(), Holding { fields: wanted, version, time });
+    let mut merged = merge(live, config, schema);
+    if !last.is_empty() {
+        merged = prune(&merged, &holdings, &last, schema);
+    }
+
+    let mut bare = live.clone();
+    for object in [&mut bare, &mut merged] {
+        object::meta_mut(object).remove("managedFields");
+    }
+    let mut comparison = compare(&bare, &merged, schema);
+    comparison.each(|set| strip(writing, set));
+    let conflicts = conflicts(&holdings, &me, &comparison);
+    if !force && !conflicts.is_empty() {
+        return Err(Failure::apply_conflict(&conflicts));
+    }
+    give_way(&mut holdings, Some(&me), &comparison);
+    let same = holdings.len() == former.len()
+        && holdings.iter().all(|(m, h)| former.get(m).is_some_and(|f| f.fields == h.fields));
+    if let Some(mine) = holdings.get_mut(&me).filter(|_| !same || bare != merged) {
+        mine.time = object::now();
+    }
+    holdings.retain(|_, holding| !holding.fields.is_empty());
+    write(&mut merged, &holdings);
+    Ok(merged)
+}
+
+/// The fields that the change touches and somebody else owns.
+fn conflicts(holdings: &Holdings, me: &Manager, comparison: &Comparison) -> Vec<(String, String)> {
+    let touched = comparison.added.union(&comparison.modified);
+    let mut conflicts = Vec::new();
+    for (manager, holding) in holdings.iter().filter(|(m, _)| *m != me) {
+        let who = manager.shown(holding);
+        let fields = holding.fields.intersection(&touched).shown();
+        conflicts.extend(fields.into_iter().map(|field| (who.clone(), field)));
+    }
+    conflicts
+}
+
+/// Removes what the manager applied last time, does not apply now, and nobody else owns.
+fn prune(merged: &Value, holdings: &Holdings, last: &Set, schema: &Schema) -> Value {
+    let last = with_named(last, schema);
+    let pruned = remove(merged, &last, schema);
+    let everything = with_named(&owned(merged, schema), schema);
+
+    let managed = holdings.values().fold(Set::default(), |all, h| all.union(&h.fields));
+    let kept = with_named(&owned(&pruned, schema), schema).union(&with_named(&managed, schema));
+    let pruned = remove(merged, &everything.difference(&kept), schema);
+
+    let kept = with_named(&owned(&pruned, schema), schema);
+    remove(merged, &everything.difference(&kept).intersection(&last), schema)
+}
+
+/// Takes out what nobody owns, and what this part of the object does not write.
+fn strip(writing: &Writing<'_>, set: &mut Set) {
+    set.remove_tree("apiVersion");
+    set.remove_tree("kind");
+    set.remove_fields(&["metadata"]);
+    for field in UNOWNED {
+        set.remove_fields(&["metadata", field]);
+    }
+    match writing.part {
+        Part::Status => set.keep_tree("status"),
+        Part::Main if writing.resource.status => set.remove_tree("status"),
+        Part::Main => {}
+    }
+}
+
+fn read(object: &Value) -> Holdings {
+    let text = |entry: &Value, field: &str| object::text(entry, &[field]).to_owned();
+    object::list(object, &["metadata", "managedFields"])
+        .iter()
+        .map(|entry| {
+            let operation = text(entry, "operation");
+            let version = text(entry, "apiVersion");
+            let manager = Manager {
+                version: if operation == "Apply" { String::new() } else { version.clone() },
+                name: text(entry, "manager"),
+                subresource: text(entry, "subresource"),
+                operation,
+            };
+            let fields = Set::from_json(&entry["fieldsV1"]);
+            (manager, Holding { fields, version, time: text(entry, "time") })
+        })
+        .collect()
+}
+
+fn write(object: &mut Value, holdings: &Holdings) {
+    let entries: Vec<Value> = holdings
+        .iter()
+        .map(|(manager, holding)| {
+            let mut entry = json!({
+                "manager": manager.name, "operation": manager.operation, "apiVersion": holding.version,
+                "fieldsType": "FieldsV1", "fieldsV1": holding.fields.to_json(),
+            });
+            if !holding.time.is_empty() {
+                entry["time"] = json!(holding.time);
+            }
+            if !manager.subresource.is_empty() {
+                entry["subresource"] = json!(manager.subresource);
+            }
+            entry
+        })
+        .collect();
+    let meta = object::meta_mut(object);
+    if entries.is_empty() {
+        meta.remove("managedFields");
+    } else {
+        meta.insert("managedFields".into(), json!(entries));
+    }
+}
 
 /// Are two states equal but for the times of their managers?
 pub(crate) fn same_but_times(old: &Value, new: &Value) -> bool {

@@ -84,9 +84,9 @@ fn shared(raw: &Value, definitions: &Definitions) -> Arc<Schema> {
     match referenced(raw) {
         // Only a bare reference can be shared; one with siblings has extensions of its own.
         Some(name)
-            if raw
-                .as_object()
-                .is_some_and(|o| o.keys().all(|k| k == "$ref" || k == "description")) =>
+            if raw.as_object().is_some_and(|o| {
+                o.keys().all(|k| matches!(k.as_str(), "$ref" | "allOf" | "description"))
+            }) =>
         {
             definitions.get(name)
         }
@@ -94,8 +94,18 @@ fn shared(raw: &Value, definitions: &Definitions) -> Arc<Schema> {
     }
 }
 
+/// The definition that a schema points to: `$ref`, alone or as the only part of `allOf`.
 fn referenced(raw: &Value) -> Option<&str> {
-    raw.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next())
+    let direct = |raw: &Value| raw.get("$ref").and_then(Value::as_str).is_some();
+    let target = if direct(raw) {
+        raw
+    } else {
+        match raw.get("allOf")?.as_array()?.as_slice() {
+            [only] if direct(only) && raw.get("properties").is_none() => only,
+            _ => return None,
+        }
+    };
+    target.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next())
 }
 
 fn parse_type(raw: &Value) -> Option<Type> {
@@ -123,6 +133,12 @@ fn read_extensions(raw: &Value, schema: &mut Schema) {
     }
     if text("x-kubernetes-map-type") == Some("atomic") {
         schema.atomic = true;
+    }
+    if let Some(key) = text("x-kubernetes-patch-merge-key") {
+        schema.merge_key = Some(key.to_owned());
+    }
+    if text("x-kubernetes-patch-strategy").is_some_and(|s| s.contains("retainKeys")) {
+        schema.retain_keys = true;
     }
     if let Some(default) = raw.get("default") {
         schema.default = Some(default.clone());

@@ -5,8 +5,17 @@ use serde_json::Value;
 use super::{Checks, List, Schema, Type};
 use crate::error::Cause;
 
-/// Checks a value and everything below it.
-pub(crate) fn validate(value: &Value, schema: &Schema, path: &str, causes: &mut Vec<Cause>) {
+/// Checks a value and everything below it. What did not change since `old` is not held against an update.
+pub(crate) fn validate(
+    value: &Value,
+    old: Option<&Value>,
+    schema: &Schema,
+    path: &str,
+    causes: &mut Vec<Cause>,
+) {
+    if old == Some(value) {
+        return;
+    }
     if value.is_null() && (schema.nullable || schema.preserve) {
         return;
     }
@@ -22,7 +31,8 @@ pub(crate) fn validate(value: &Value, schema: &Schema, path: &str, causes: &mut 
         Value::Object(map) => {
             for (name, inner) in map {
                 if let Some(field) = schema.field(name) {
-                    validate(inner, field, &join(path, name), causes);
+                    let before = old.and_then(|old| old.get(name));
+                    validate(inner, before, field, &join(path, name), causes);
                 }
             }
         }
@@ -30,11 +40,52 @@ pub(crate) fn validate(value: &Value, schema: &Schema, path: &str, causes: &mut 
             check_list(list, schema, path, causes);
             if let Some(items) = &schema.items {
                 for (index, inner) in list.iter().enumerate() {
-                    validate(inner, items, &format!("{path}[{index}]"), causes);
+                    let before = former(inner, old, schema);
+                    validate(inner, before, items, &format!("{path}[{index}]"), causes);
                 }
             }
         }
         _ => {}
+    }
+}
+
+/// The former self of an element; only lists of type `map` know it.
+fn former<'a>(element: &Value, old: Option<&'a Value>, list: &Schema) -> Option<&'a Value> {
+    let List::Map(keys) = &list.list else { return None };
+    old?.as_array()?.iter().find(|o| keys.iter().all(|k| o.get(k) == element.get(k)))
+}
+
+/// The first value that is of no type that a built-in kind can hold there, as Go's decoder words it.
+pub(crate) fn type_fault(value: &Value, schema: &Schema, path: &str) -> Option<String> {
+    if value.is_null() || schema.preserve {
+        return None;
+    }
+    if !type_fits(value, schema) {
+        let expected = schema.kind.map_or("integer or string", type_name);
+        let found = match value {
+            Value::Bool(_) => "bool",
+            other => actual(other),
+        };
+        return Some(format!(
+            "json: cannot unmarshal {found} into Go struct field {path} of type {expected}"
+        ));
+    }
+    if schema.checks.format.as_deref() == Some("byte")
+        && !value.as_str().is_some_and(super::format::is_base64)
+    {
+        return Some(format!("illegal base64 data in field {path}"));
+    }
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .find_map(|(name, inner)| type_fault(inner, schema.field(name)?, &join(path, name))),
+        Value::Array(list) => {
+            let items = schema.items.as_deref()?;
+            list.iter()
+                .enumerate()
+                .find_map(|(i, inner)| type_fault(inner, items, &format!("{path}[{i}]")))
+        }
+        _ => None,
     }
 }
 
@@ -175,11 +226,11 @@ fn bounds(
 fn check_combinations(value: &Value, checks: &Checks, path: &str, causes: &mut Vec<Cause>) {
     let passes = |schema: &Schema| {
         let mut inner = Vec::new();
-        validate(value, schema, path, &mut inner);
+        validate(value, None, schema, path, &mut inner);
         inner.is_empty()
     };
     for schema in &checks.all_of {
-        validate(value, schema, path, causes);
+        validate(value, None, schema, path, causes);
     }
     if !checks.any_of.is_empty() && !checks.any_of.iter().any(passes) {
         let detail = format!("{} in body must validate at least one schema (anyOf)", shown(path));

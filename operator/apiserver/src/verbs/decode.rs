@@ -7,7 +7,7 @@ use crate::{
     error::{Answer, Failure},
     json, object,
     resource::Resource,
-    schema::prune,
+    schema::{prune, validate},
 };
 
 /// `fieldValidation`.
@@ -86,6 +86,7 @@ pub(super) fn typed(
     duplicates: &[String],
 ) -> Answer<Decoded> {
     check_type(resource, &value)?;
+    check_types(resource, &value)?;
     let validation = Validation::parse(call)?;
     let unknown = prune::prune(&mut value, &resource.schema, true);
     let mut findings: Vec<String> =
@@ -136,6 +137,20 @@ fn check_type(resource: &Resource, value: &Value) -> Answer<()> {
         )));
     }
     Ok(())
+}
+
+/// A built-in kind must fit its type before anything else is asked; custom ones are validated later.
+pub(super) fn check_types(resource: &Resource, value: &Value) -> Answer<()> {
+    if resource.custom.is_some() {
+        return Ok(());
+    }
+    match validate::type_fault(value, &resource.schema, "") {
+        None => Ok(()),
+        Some(fault) => Err(Failure::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {fault}",
+            resource.kind, resource.version, resource.kind
+        ))),
+    }
 }
 
 fn shortened(value: &Value) -> String {

@@ -9,6 +9,7 @@ use super::{Call, decode, present, read};
 use crate::{
     body::{self, Reply},
     builtin::Strategy,
+    crd::FINALIZER,
     error::{Answer, Failure},
     object::{self, as_map, meta_mut},
     resource::Resource,
@@ -175,6 +176,9 @@ impl State {
         let Ok(old) = self.find(resource, key) else { return };
         let mut object = Value::clone(&old);
         set_collector_finalizer(&mut object, deletion.propagation);
+        if resource.strategy == Strategy::CustomResourceDefinition {
+            hold_definition(&mut object);
+        }
         let grace =
             if resource.strategy == Strategy::Pod { pod_grace(&object, deletion) } else { 0 };
         let held = grace > 0
@@ -191,6 +195,16 @@ impl State {
         self.store.put(&resource.collection(), key.clone(), object);
         self.after_mark(resource, key, deletion.propagation);
     }
+}
+
+/// A definition stays until its objects are gone.
+fn hold_definition(object: &mut Value) {
+    let mut names: Vec<String> =
+        object::finalizers(object).into_iter().map(str::to_owned).collect();
+    if !names.iter().any(|n| n == FINALIZER) {
+        names.push(FINALIZER.to_owned());
+    }
+    meta_mut(object).insert("finalizers".into(), json!(names));
 }
 
 /// Writes the deletion into the object: time, grace, generation.

@@ -11,7 +11,7 @@ mod scale;
 mod watch;
 mod write;
 
-pub(crate) use write::Writing;
+pub(crate) use write::{Part, Writing};
 
 use std::sync::Arc;
 

@@ -59,6 +59,7 @@ pub(super) fn patch(shared: &Shared, resource: &Resource, call: &Call) -> Answer
         let old = state.find(resource, &call.key())?;
         let shown = resource.to_served(&old);
         let mut patched = apply_patch(language, resource, call, &shown)?;
+        decode::check_types(resource, &patched)?;
         let unknown = prune::prune(&mut patched, &resource.schema, true);
         let findings = unknown.iter().map(|f| format!("unknown field {f:?}")).collect();
         let warnings = decode::judge(resource, decode::Validation::parse(call)?, findings)?;

@@ -246,9 +246,11 @@ impl State {
     /// Everything that may be wrong with a complete object.
     fn check(&self, resource: &Resource, old: Option<&Value>, object: &Value) -> Answer<()> {
         let mut causes = names::check_metadata(resource, object);
-        validate::validate(object, &resource.schema, "", &mut causes);
-        if let Some(custom) = resource.custom.as_ref().filter(|_| causes.is_empty()) {
-            custom.check_rules(object, old, &mut causes);
+        if let Some(custom) = &resource.custom {
+            validate::validate(object, old, &resource.schema, "", &mut causes);
+            if causes.is_empty() {
+                custom.check_rules(object, old, &mut causes);
+            }
         }
         causes.extend(builtin::validate(self, resource, old, object));
         if causes.is_empty() {
