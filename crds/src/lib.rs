@@ -10,6 +10,7 @@
 //!
 //! This crate must not know a client, a runtime or a clock.
 
+mod api_page;
 mod duration;
 mod manifest;
 mod network;
@@ -21,6 +22,7 @@ mod status;
 mod tuning;
 mod vocabulary;
 
+pub use api_page::api_page;
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
 pub use network::{

@@ -75,10 +75,16 @@ impl IpFamilyPolicy {
 /// The Service in front of a tier's proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
-    "!has(self.ipFamilyPolicy) || self.ipFamilyPolicy != 'SingleStack' || !has(self.ipFamilies) || size(self.ipFamilies) < 2",
-    "ipFamilyPolicy SingleStack allows one entry in ipFamilies: remove one, or choose PreferDualStack",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        "!has(self.ipFamilyPolicy) || self.ipFamilyPolicy != 'SingleStack' || !has(self.ipFamilies) || size(self.ipFamilies) < 2",
+        "ipFamilyPolicy SingleStack allows one entry in ipFamilies: remove one, or choose PreferDualStack",
+    ),
+    (
+        "!has(self.ipFamilies) || size(self.ipFamilies) < 2 || has(self.ipFamilyPolicy)",
+        "two entries in ipFamilies need ipFamilyPolicy: PreferDualStack or RequireDualStack",
+    ),
+])))]
 pub struct ServiceSpec {
     /// How the tier is exposed: `ClusterIP` (inside the cluster only) or `LoadBalancer` (an address from the
     /// cluster's load balancer controller too). Default: `ClusterIP`. Example: `LoadBalancer`.
@@ -87,10 +93,13 @@ pub struct ServiceSpec {
     /// operator: one that is removed here is removed there; those of others stay.
     /// Default: none. Example: `{service.beta.kubernetes.io/aws-load-balancer-scheme: internal}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = rules(&[(
+        "self.all(key, !key.startsWith('gatefleet.dev/'))",
+        "annotations under gatefleet.dev/ are the operator's: choose another key",
+    )])))]
     pub annotations: BTreeMap<String, String>,
     /// IP families of the Service, the primary one first. The primary one cannot be changed later.
-    /// Default: absent, the cluster's choice. Example: `[IPv6, IPv4]`.
+    /// Default: absent, the cluster's choice. Example: `[IPv6]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules(&[(
         "size(self) < 2 || self[0] != self[1]",
@@ -100,6 +109,8 @@ pub struct ServiceSpec {
     /// How many IP families the Service has: `SingleStack`, `PreferDualStack` or `RequireDualStack`.
     /// Default: absent, the cluster's choice. Example: `PreferDualStack`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    // Not the optional type: its schema would lose this text.
+    #[schemars(with = "IpFamilyPolicy")]
     pub ip_family_policy: Option<IpFamilyPolicy>,
 }
 
@@ -132,11 +143,18 @@ impl ListenerProtocol {
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// Name of the listener, and of the port of the Service: lower case letters, digits and dashes, at most
-    /// 15 characters, unique in the tier. Renaming one keeps its connections. Required. Example: `https`.
-    #[schemars(length(min = 1, max = 15), extend("x-kubernetes-validations" = rules(&[(
-        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        "a listener's name consists of lower case letters, digits and inner dashes, such as \"https\"",
-    )])))]
+    /// 15 characters with at least one letter, unique in the tier. Renaming one keeps its connections.
+    /// Required. Example: `https`.
+    #[schemars(length(min = 1, max = 15), extend("x-kubernetes-validations" = rules(&[
+        (
+            "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "a listener's name consists of lower case letters, digits and inner dashes, such as \"https\"",
+        ),
+        (
+            "self.matches('[a-z]')",
+            "a listener's name consists of lower case letters, digits and inner dashes, with at least one letter, such as \"https\"",
+        ),
+    ])))]
     pub name: String,
     /// The port that clients connect to: the port of the Service, from 1 to 65535, unique in the tier. The
     /// proxies themselves listen on a port from 10000 to 14999 that the operator picks. Required.

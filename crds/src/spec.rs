@@ -150,7 +150,7 @@ impl Default for TierSpec {
 pub struct PodSpec {
     /// Labels of the pods, besides the operator's own. Default: none. Example: `{team: edge}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = rules(&[
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 253}, "x-kubernetes-validations" = rules(&[
         (
             "self.all(key, !key.startsWith('gatefleet.dev/') && !key.startsWith('app.kubernetes.io/'))",
             "labels under gatefleet.dev/ and app.kubernetes.io/ are the operator's: choose another key",
@@ -159,7 +159,7 @@ pub struct PodSpec {
             "self.all(key, size(self[key]) <= 63 && self[key].matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'))",
             "a label's value has at most 63 letters, digits, dashes, underscores and dots, and starts and ends with a letter or digit",
         ),
-    ])), inner(length(max = 253)))]
+    ])))]
     pub labels: BTreeMap<String, String>,
     /// Annotations of the pods. Default: none. Example: `{prometheus.io/scrape: "true"}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -12,6 +12,8 @@ use crate::{ListenerProtocol, Phase};
 pub struct GatewayConfigStatus {
     /// The conditions in one word: `Pending`, `Running`, `Listening` or `Failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    // Not the optional type: its schema would lose this text.
+    #[schemars(with = "Phase")]
     pub phase: Option<Phase>,
     /// The state in one sentence, with what to do when something must be done.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -22,7 +24,7 @@ pub struct GatewayConfigStatus {
     /// The `metadata.generation` that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The state in detail. Types, reasons and remedies: docs/reference/conditions.md.
+    /// The state in detail. Types, reasons and remedies: `docs/reference/conditions.md`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

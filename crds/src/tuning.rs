@@ -27,7 +27,7 @@ pub struct Limits {
     pub max_request_body_bytes: u64,
     /// Requests on one client connection, after which it is closed in good order. 0: no limit. Default: `0`.
     /// Example: `10000`.
-    #[schemars(with = "i32", range(min = 0, max = 2_147_483_647))]
+    #[schemars(with = "i32", range(min = 0, max = 1_000_000_000))]
     pub max_requests_per_connection: u32,
     /// Requests that wait for a connection to one backend; further ones are answered with 503. 0: no limit.
     /// Default: `1024`. Example: `100`.
