@@ -11,15 +11,20 @@
 
 mod authority;
 mod configuration;
+mod delta;
 mod holdings;
 mod publisher;
+mod registry;
 mod server;
+mod session;
+mod trust;
 
 pub use authority::{AuthorityError, ChannelAuthority, IssuedLeaf, needs_renewal};
 pub use configuration::TierConfiguration;
 pub use holdings::{Holding, Holdings, ProxyHoldings};
-pub use publisher::{Publisher, TrustError};
+pub use publisher::{Oversized, Publisher};
 pub use server::{Replica, serve};
+pub use trust::TrustError;
 
 /// The name in every server certificate, whatever address proxies reach a replica by.
 pub const SERVER_NAME: &str = "gatefleet.channel";

@@ -1,46 +1,79 @@
 //! What the operator tells the server.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use gatefleet_names::TierKey;
+use gatefleet_snapshot::{MAX_RESOURCE_BYTES, v1::Resource};
+use prost::Message;
 use tokio::sync::watch;
 
-use crate::{Holdings, TierConfiguration};
+use crate::{
+    Holdings, TierConfiguration,
+    registry::Registry,
+    trust::{Trust, TrustError},
+};
 
-/// Why a CA cannot be trusted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TrustError {
-    /// Not a PEM certificate.
-    #[error("read CA of tier {tier}: {problem}; delete the Secret to have it made again")]
-    NotACertificate {
-        /// Whose.
-        tier: Box<TierKey>,
-        /// What is wrong.
-        problem: String,
-    },
-}
+/// What a tier is to serve; `None`: it was never published, or removed.
+pub(crate) type Published = Option<Arc<TierConfiguration>>;
 
-/// What the operator tells the server. Clones share one state.
-#[derive(Clone, Debug)]
+/// What the operator tells the server, and the way to what proxies hold. Clones share one state.
+#[derive(Clone, Debug, Default)]
 pub struct Publisher {
-    holdings: watch::Sender<Arc<Holdings>>,
+    shared: Arc<Shared>,
 }
 
-impl Default for Publisher {
+#[derive(Debug)]
+struct Shared {
+    tiers: Mutex<BTreeMap<TierKey, watch::Sender<Published>>>,
+    trust: Arc<Trust>,
+    synced: watch::Sender<bool>,
+    registry: Registry,
+}
+
+impl Default for Shared {
     fn default() -> Self {
-        Self { holdings: watch::channel(Arc::default()).0 }
+        Self {
+            tiers: Mutex::default(),
+            trust: Arc::default(),
+            synced: watch::channel(false).0,
+            registry: Registry::default(),
+        }
     }
 }
 
+/// A resource that is larger than proxies accept. They keep its previous version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "publish {name}: it has {bytes} bytes; at most {MAX_RESOURCE_BYTES} are possible, use fewer rules per host"
+)]
+pub struct Oversized {
+    /// The resource.
+    pub name: Arc<str>,
+    /// Its encoded size.
+    pub bytes: usize,
+}
+
 impl Publisher {
-    /// Proxies of `tier` get this from now on.
-    pub fn publish(&self, tier: &TierKey, configuration: TierConfiguration) {
-        let _ = (tier, configuration);
+    /// Proxies of `tier` get this from now on. Publishing what was published before costs nothing but a
+    /// comparison; a newer watermark alone is worth publishing, since proxies compare replicas by it.
+    ///
+    /// Returns the resources that are too large to be sent.
+    pub fn publish(&self, tier: &TierKey, mut configuration: TierConfiguration) -> Vec<Oversized> {
+        let sender = self.sender(tier);
+        let before = sender.borrow().clone();
+        let oversized = retain_sendable(&mut configuration, before.as_deref());
+        if before.as_deref() != Some(&configuration) {
+            sender.send_replace(Some(Arc::new(configuration)));
+        }
+        oversized
     }
 
     /// The tier does not exist any more: its proxies are told so (`FLEET_UNKNOWN`) and keep what they have.
     pub fn remove(&self, tier: &TierKey) {
-        let _ = tier;
+        self.sender(tier).send_if_modified(|published| published.take().is_some());
     }
 
     /// Certificates of `tier` are believed when one of these CAs (PEM, one or more) signed them, and by no other
@@ -50,17 +83,65 @@ impl Publisher {
     ///
     /// When there is no certificate in `ca_pem`, or one cannot be read; what was trusted before stays.
     pub fn trust(&self, tier: &TierKey, ca_pem: &str) -> Result<(), TrustError> {
-        let _ = (tier, ca_pem);
-        Ok(())
+        self.shared.trust.set(tier, ca_pem)
     }
 
     /// All tiers that exist have been published once: from now on a tier that was not is unknown. Before, its
     /// proxies wait.
-    pub fn set_synced(&self) {}
+    pub fn set_synced(&self) {
+        self.shared.synced.send_replace(true);
+    }
 
     /// What proxies hold, as it changes.
     #[must_use]
     pub fn holdings(&self) -> watch::Receiver<Arc<Holdings>> {
-        self.holdings.subscribe()
+        self.shared.registry.subscribe()
     }
+
+    pub(crate) fn verifier(&self) -> Arc<Trust> {
+        Arc::clone(&self.shared.trust)
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    pub(crate) fn configuration(&self, tier: &TierKey) -> watch::Receiver<Published> {
+        self.sender(tier).subscribe()
+    }
+
+    pub(crate) fn synced(&self) -> watch::Receiver<bool> {
+        self.shared.synced.subscribe()
+    }
+
+    fn sender(&self, tier: &TierKey) -> watch::Sender<Published> {
+        let mut tiers = self.shared.tiers.lock().unwrap_or_else(PoisonError::into_inner);
+        tiers.entry(tier.clone()).or_insert_with(|| watch::channel(None).0).clone()
+    }
+}
+
+/// Puts back the previous version of what is too large, or takes it out.
+fn retain_sendable(
+    configuration: &mut TierConfiguration,
+    before: Option<&TierConfiguration>,
+) -> Vec<Oversized> {
+    let previous = |name: &Arc<str>| before.and_then(|before| before.resources.get(name));
+    let mut oversized = Vec::new();
+    for (name, resource) in &configuration.resources {
+        if previous(name).is_some_and(|previous| Arc::ptr_eq(previous, resource)) {
+            continue;
+        }
+        let bytes = resource.encoded_len();
+        if bytes > MAX_RESOURCE_BYTES {
+            oversized.push(Oversized { name: Arc::clone(name), bytes });
+        }
+    }
+    for Oversized { name, .. } in &oversized {
+        let replaced: Option<Arc<Resource>> = previous(name).map(Arc::clone);
+        match replaced {
+            Some(resource) => configuration.resources.insert(Arc::clone(name), resource),
+            None => configuration.resources.remove(name),
+        };
+    }
+    oversized
 }

@@ -1,18 +1,164 @@
 //! Snapshot files.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use gatefleet_snapshot::read_snapshot;
+use tokio::{sync::watch, time};
 
-use crate::{ChannelState, Engine};
+use crate::{ChannelState, Engine, Source, Transaction, install::Installer};
 
-/// Serves a snapshot file and follows its changes, for ever. A file that cannot be taken leaves the last good
-/// one serving; [`ChannelState::problem`] says why.
+/// How often the file is looked at.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Serves a snapshot file and follows its changes, for ever.
+///
+/// A JSON file that replaces the old one by rename is taken at the next look (every 500 ms). One that is written
+/// in place, or YAML, which may be well-formed when it is cut off, is taken when two looks in a row find the
+/// same. A file that is missing, empty, torn or wrong leaves the last good one serving;
+/// [`ChannelState::problem`] says why, with the line.
 pub async fn follow_file<E: Engine>(
     path: PathBuf,
     engine: Arc<E>,
     state: watch::Sender<ChannelState>,
-) {
-    let _ = (path, engine, state);
-    std::future::pending::<()>().await;
+) -> ! {
+    let mut installer = Installer::new(engine, state);
+    let mut follower = Follower { path, started: false, seen: None, taken: None };
+    loop {
+        match follower.look() {
+            Look::Unchanged => {
+                installer.retry().await;
+            }
+            Look::Take(transaction) => {
+                let source = Source::File(follower.path.clone());
+                installer.install(&transaction, source).await;
+                installer.state().send_modify(|state| state.problem = None);
+            }
+            Look::Problem(problem) => {
+                let new = |state: &mut ChannelState| {
+                    let new = state.problem.as_ref() != Some(&problem);
+                    state.problem = Some(problem.clone());
+                    new
+                };
+                if installer.state().send_if_modified(new) {
+                    tracing::warn!(problem, "the last good snapshot stays");
+                }
+            }
+        }
+        time::sleep(POLL).await;
+    }
+}
+
+/// What tells one state of a file from another, without its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+#[derive(Debug)]
+enum Look {
+    Unchanged,
+    Take(Transaction),
+    Problem(String),
+}
+
+/// How a file differs from what the last look saw.
+enum Appeared {
+    /// There was none, or another one.
+    New,
+    /// It was written to.
+    Changing,
+    /// Nobody wrote since.
+    Settled,
+}
+
+/// Which files are taken although somebody may still be writing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Any,
+    SelfDelimiting,
+}
+
+#[derive(Debug)]
+struct Follower {
+    path: PathBuf,
+    /// A file was read once: from now on there is something to lose.
+    started: bool,
+    /// At the last look.
+    seen: Option<Stamp>,
+    /// When it was read last, good or not.
+    taken: Option<Stamp>,
+}
+
+impl Follower {
+    fn look(&mut self) -> Look {
+        let stamp = match stamp(&self.path) {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                (self.seen, self.taken) = (None, None);
+                return self.problem(&error);
+            }
+        };
+        if self.taken == Some(stamp) {
+            return Look::Unchanged;
+        }
+        let appeared = match self.seen {
+            None => Appeared::New,
+            Some(seen) if seen == stamp => Appeared::Settled,
+            Some(seen) if seen.inode != stamp.inode => Appeared::New,
+            Some(_) => Appeared::Changing,
+        };
+        self.seen = Some(stamp);
+        match (appeared, self.started) {
+            (Appeared::Changing, _) => Look::Unchanged,
+            (Appeared::Settled, _) | (Appeared::New, false) => self.take(stamp, Trust::Any),
+            (Appeared::New, true) => self.take(stamp, Trust::SelfDelimiting),
+        }
+    }
+
+    fn take(&mut self, before: Stamp, trust: Trust) -> Look {
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.problem(&error),
+        };
+        let json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        if trust == Trust::SelfDelimiting && !json {
+            return Look::Unchanged;
+        }
+        self.started = true;
+        match stamp(&self.path) {
+            Ok(after) if after == before => self.taken = Some(before),
+            Ok(_) => return Look::Unchanged,
+            Err(error) => return self.problem(&error),
+        }
+        match read_snapshot(&bytes) {
+            Ok(snapshot) => Look::Take(Transaction::replace(snapshot)),
+            Err(error) => self.problem(&error),
+        }
+    }
+
+    fn problem(&self, problem: &dyn std::fmt::Display) -> Look {
+        Look::Problem(format!("read snapshot {}: {problem}", self.path.display()))
+    }
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    Ok(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        length: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+    })
 }

@@ -104,12 +104,6 @@ impl<C> Ledger<C> {
         any
     }
 
-    /// Whether [`Ledger::retry`] would find anything.
-    #[must_use]
-    pub fn has_retries(&self) -> bool {
-        self.slots.values().any(|slot| slot.refusal().is_some_and(|refusal| refusal.retry))
-    }
-
     /// What is to be served now.
     #[must_use]
     pub fn effective(&self) -> EffectiveSet<C> {
@@ -123,18 +117,23 @@ impl<C> Ledger<C> {
     }
 
     /// Takes back what the engine could not install: the previous version of each is served instead. A name
-    /// without a new version loses what it had, so that swapping again ends.
-    pub fn refuse(&mut self, refusals: &Refusals) {
+    /// without a new version loses what it had, so that swapping again ends. False when that changes nothing.
+    pub fn refuse(&mut self, refusals: &Refusals) -> bool {
+        let mut changed = false;
         for (name, message) in refusals {
             let Some(slot) = self.slots.get_mut(name.as_str()) else { continue };
-            if slot.candidate.take().is_none() {
-                slot.good = None;
-            }
+            changed |= slot.candidate.take().or_else(|| slot.good.take()).is_some();
             if let Some(wanted) = &mut slot.wanted {
                 let message = message.as_str().into();
                 wanted.refusal = Some(Refusal { message, retry: true });
             }
         }
+        changed
+    }
+
+    /// Names of the resources with a version that is not installed yet.
+    pub fn candidates(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter(|(_, slot)| slot.candidate.is_some()).map(|(name, _)| &**name)
     }
 
     /// The engine serves [`Ledger::effective`].

@@ -12,15 +12,18 @@
 
 mod bootstrap;
 mod client;
+mod disk;
 mod engine;
 mod follow;
+mod install;
 mod ledger;
 mod outcome;
 mod state;
 mod transaction;
 
 pub use bootstrap::{Bootstrap, BootstrapError, PodIdentity};
-pub use client::run_client;
+pub use client::{Timing, run_client, run_client_with};
+pub use disk::{DiskCopy, DiskError};
 pub use engine::{EffectiveSet, Engine, Entry, Refusals};
 pub use follow::follow_file;
 pub use ledger::Ledger;

@@ -1,0 +1,13 @@
+//! The configuration channel over loopback: real certificates, real streams, servers and proxies in one process.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+mod harness;
+mod replicas;
+mod stream;
+mod wire;
