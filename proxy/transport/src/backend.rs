@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::tls::ClientTls;
+use crate::{tls::ClientTls, view::EndpointView};
 
 /// Names the pooled connections towards one endpoint of one backend, in every thread. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,6 +126,19 @@ impl EndpointSet {
         };
         let serving = self.serving.iter().map(target(false));
         serving.chain(self.terminating.iter().map(target(true))).collect()
+    }
+
+    /// For people.
+    pub(crate) fn views(&self) -> Vec<EndpointView> {
+        let view = |terminating| {
+            move |e: &Arc<Endpoint>| EndpointView {
+                addresses: e.addresses.to_vec(),
+                terminating,
+                avoided: e.is_avoided(),
+            }
+        };
+        let serving = self.serving.iter().map(view(false));
+        serving.chain(self.terminating.iter().map(view(true))).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

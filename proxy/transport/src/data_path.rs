@@ -4,7 +4,7 @@ use std::{
     io::{self, Write},
     net::IpAddr,
     num::NonZeroUsize,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,8 +16,9 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::{
     compile::{Compiled, DrainSettings, compile},
     join::{Joined, Place, join, live_pools},
-    observe::{BackendStatistics, Observation, Statistics},
+    observe::{Observation, Statistics},
     thread::{StartError, Threads},
+    view::{self, BackendView, CertificateView, ListenerView},
 };
 
 /// How long a swap waits for the first answer about new DNS names.
@@ -71,27 +72,19 @@ impl DataPath {
         self.threads.connections()
     }
 
-    /// What happened towards each backend, in ascending order of name.
-    pub async fn backends(&self) -> Vec<BackendStatistics> {
-        let joined = self.joined.lock().await;
-        let backends = joined.iter().flat_map(|joined| joined.backends.values());
-        backends
-            .map(|built| {
-                let backend = &built.backend;
-                let counters = &backend.counters;
-                BackendStatistics {
-                    name: backend.name.to_string(),
-                    endpoints: backend.endpoints().iter().count(),
-                    open: counters.open.load(Ordering::Relaxed),
-                    pending: counters.pending.load(Ordering::Relaxed),
-                    connects: counters.connects.load(Ordering::Relaxed),
-                    refused: counters.refused.load(Ordering::Relaxed),
-                    timed_out: counters.timed_out.load(Ordering::Relaxed),
-                    tls_failed: counters.tls_failed.load(Ordering::Relaxed),
-                    overflowed: counters.overflowed.load(Ordering::Relaxed),
-                }
-            })
-            .collect()
+    /// Listeners that are open, in ascending order of address.
+    pub async fn listeners(&self) -> Vec<ListenerView> {
+        self.joined.lock().await.as_ref().map(view::listeners).unwrap_or_default()
+    }
+
+    /// Backends and what happened towards them, in ascending order of name.
+    pub async fn backends(&self) -> Vec<BackendView> {
+        self.joined.lock().await.as_ref().map(view::backends).unwrap_or_default()
+    }
+
+    /// Certificates that are loaded, in ascending order of name.
+    pub async fn certificates(&self) -> Vec<CertificateView> {
+        self.joined.lock().await.as_ref().map(view::certificates).unwrap_or_default()
     }
 
     /// The resources that are served now.

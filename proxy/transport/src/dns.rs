@@ -86,7 +86,8 @@ fn resolver() -> Result<&'static TokioResolver, String> {
     if let Some(resolver) = RESOLVER.get() {
         return Ok(resolver);
     }
-    let built =
-        TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build).map_err(|e| e.to_string())?;
+    let built = TokioResolver::builder_tokio()
+        .and_then(hickory_resolver::ResolverBuilder::build)
+        .map_err(|e| e.to_string())?;
     Ok(RESOLVER.get_or_init(|| built))
 }

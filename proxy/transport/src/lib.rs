@@ -41,6 +41,8 @@ mod plan;
 mod pool;
 mod thread;
 mod tls;
+mod view;
 
 pub use data_path::{DataPath, Options};
 pub use thread::StartError;
+pub use view::{BackendView, CertificateView, EndpointView, ListenerView};

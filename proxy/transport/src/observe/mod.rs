@@ -17,7 +17,7 @@ mod statistics;
 use access_log::{Lines, LogQueue};
 pub use shard::{DURATION_BUCKETS, Handshake};
 use shard::{RouteIndex, Shard};
-pub use statistics::{BackendStatistics, Histogram, RouteStatistics, Statistics};
+pub use statistics::{Histogram, RouteStatistics, Statistics};
 
 /// All shards, and where log lines go.
 #[derive(Debug)]

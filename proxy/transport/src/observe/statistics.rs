@@ -54,29 +54,6 @@ pub struct Histogram {
     pub sum_us: u64,
 }
 
-/// What happened towards one backend.
-#[derive(Debug, Clone, Default)]
-pub struct BackendStatistics {
-    /// The resource.
-    pub name: String,
-    /// Endpoints now.
-    pub endpoints: usize,
-    /// Open connections.
-    pub open: usize,
-    /// Requests that wait for a connection.
-    pub pending: usize,
-    /// Connections that were begun.
-    pub connects: u64,
-    /// Connects that were refused or found no way.
-    pub refused: u64,
-    /// Connects that took too long.
-    pub timed_out: u64,
-    /// Failed TLS handshakes.
-    pub tls_failed: u64,
-    /// Requests turned away by limits.
-    pub overflowed: u64,
-}
-
 impl Statistics {
     /// Open client connections.
     pub fn open_connections(&self) -> u64 {

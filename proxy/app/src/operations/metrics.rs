@@ -1,0 +1,354 @@
+//! Metrics in the OpenMetrics text format. The table below is all there is; the reference is generated from it.
+
+use std::fmt;
+
+use gatefleet_channel::{ChannelState, Outcome};
+use gatefleet_transport::{
+    BackendView,
+    observe::{DURATION_BUCKETS, Handshake, Statistics},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::Sources;
+
+/// One metric: what it is called, what it means, and how it is read.
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    read: Read,
+}
+
+/// How samples come out of a scrape.
+enum Read {
+    Counter(fn(&Scrape) -> Vec<Sample>),
+    Gauge(fn(&Scrape) -> Vec<Sample>),
+    Durations(fn(&Scrape, &mut MetricEncoder<'_>) -> fmt::Result),
+}
+
+impl Read {
+    fn kind(&self) -> MetricType {
+        match self {
+            Self::Counter(_) => MetricType::Counter,
+            Self::Gauge(_) => MetricType::Gauge,
+            Self::Durations(_) => MetricType::Histogram,
+        }
+    }
+}
+
+/// Label values, in the order of [`Metric::labels`], and a number.
+type Sample = (Vec<String>, u64);
+
+/// Everything that metrics are made of, at one moment.
+#[derive(Debug)]
+struct Scrape {
+    statistics: Statistics,
+    backends: Vec<BackendView>,
+    channel: ChannelState,
+    ready: bool,
+}
+
+/// All metrics, in their order in the reference.
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "gatefleet_requests",
+        help: "Requests that ended, by the rule that matched (empty: none), the chosen backend (empty: none) and the \
+               first digit of the status (0: none could be sent).",
+        labels: &["rule", "backend", "status_class"],
+        read: Read::Counter(requests),
+    },
+    Metric {
+        name: "gatefleet_request_duration_seconds",
+        help: "From the first byte of a request to the last of its response, by backend.",
+        labels: &["backend"],
+        read: Read::Durations(durations),
+    },
+    Metric {
+        name: "gatefleet_request_failures",
+        help: "Requests that something went wrong with, by what.",
+        labels: &["reason"],
+        read: Read::Counter(failures),
+    },
+    Metric {
+        name: "gatefleet_request_retries",
+        help: "Tries after the first, by rule and backend.",
+        labels: &["rule", "backend"],
+        read: Read::Counter(|s| by_route(s, |route| route.retries)),
+    },
+    Metric {
+        name: "gatefleet_request_body_bytes",
+        help: "Bytes of request bodies, by rule and backend.",
+        labels: &["rule", "backend"],
+        read: Read::Counter(|s| by_route(s, |route| route.body_in)),
+    },
+    Metric {
+        name: "gatefleet_response_body_bytes",
+        help: "Bytes of response bodies, by rule and backend.",
+        labels: &["rule", "backend"],
+        read: Read::Counter(|s| by_route(s, |route| route.body_out)),
+    },
+    Metric {
+        name: "gatefleet_connections_accepted",
+        help: "Connections accepted from clients.",
+        labels: &[],
+        read: Read::Counter(|s| one(s.statistics.accepted)),
+    },
+    Metric {
+        name: "gatefleet_connections_open",
+        help: "Open connections of clients.",
+        labels: &[],
+        read: Read::Gauge(|s| one(s.statistics.open_connections())),
+    },
+    Metric {
+        name: "gatefleet_accept_failures",
+        help: "Failed accepts, such as for lack of file descriptors.",
+        labels: &[],
+        read: Read::Counter(|s| one(s.statistics.accept_failed)),
+    },
+    Metric {
+        name: "gatefleet_accept_pauses",
+        help: "Pauses of accepting because limits.maxConnections was reached.",
+        labels: &[],
+        read: Read::Counter(|s| one(s.statistics.limited)),
+    },
+    Metric {
+        name: "gatefleet_tls_handshakes",
+        help: "TLS handshakes with clients, by outcome: done, failed, unknown_name, timed_out.",
+        labels: &["outcome"],
+        read: Read::Counter(handshakes),
+    },
+    Metric {
+        name: "gatefleet_upstream_connects",
+        help: "Connections begun towards endpoints, by backend.",
+        labels: &["backend"],
+        read: Read::Counter(|s| by_backend(s, |backend| backend.connects)),
+    },
+    Metric {
+        name: "gatefleet_upstream_connect_failures",
+        help: "Connects that failed, by backend and reason: refused, timed_out, tls.",
+        labels: &["backend", "reason"],
+        read: Read::Counter(connect_failures),
+    },
+    Metric {
+        name: "gatefleet_upstream_connections_open",
+        help: "Open connections towards endpoints, idle ones included, by backend.",
+        labels: &["backend"],
+        read: Read::Gauge(|s| by_backend(s, |backend| wide(backend.open))),
+    },
+    Metric {
+        name: "gatefleet_upstream_pending",
+        help: "Requests that wait for a connection, by backend.",
+        labels: &["backend"],
+        read: Read::Gauge(|s| by_backend(s, |backend| wide(backend.pending))),
+    },
+    Metric {
+        name: "gatefleet_upstream_overflows",
+        help: "Requests turned away because limits towards the backend were reached.",
+        labels: &["backend"],
+        read: Read::Counter(|s| by_backend(s, |backend| backend.overflowed)),
+    },
+    Metric {
+        name: "gatefleet_upstream_endpoints",
+        help: "Endpoints of a backend.",
+        labels: &["backend"],
+        read: Read::Gauge(|s| by_backend(s, |backend| wide(backend.endpoints.len()))),
+    },
+    Metric {
+        name: "gatefleet_config_installs",
+        help: "Configurations installed on every thread.",
+        labels: &[],
+        read: Read::Counter(|s| one(s.channel.installs)),
+    },
+    Metric {
+        name: "gatefleet_config_resources",
+        help: "Resources by outcome: installed, refused (its last good version serves, if there is one), \
+               dependency_refused.",
+        labels: &["outcome"],
+        read: Read::Gauge(outcomes),
+    },
+    Metric {
+        name: "gatefleet_config_servers_connected",
+        help: "Configuration servers with a live stream.",
+        labels: &[],
+        read: Read::Gauge(|s| one(wide(s.channel.connected.len()))),
+    },
+    Metric {
+        name: "gatefleet_config_regressed",
+        help: "1 while the configuration in use is older than one that was in use before.",
+        labels: &[],
+        read: Read::Gauge(|s| one(u64::from(s.channel.watermark_regressed))),
+    },
+    Metric {
+        name: "gatefleet_ready",
+        help: "1 while the proxy is ready.",
+        labels: &[],
+        read: Read::Gauge(|s| one(u64::from(s.ready))),
+    },
+    Metric {
+        name: "gatefleet_access_log_lines_dropped",
+        help: "Access log lines dropped because nobody read them fast enough.",
+        labels: &[],
+        read: Read::Counter(|s| one(s.statistics.log_lines_dropped)),
+    },
+    Metric {
+        name: "gatefleet_build_info",
+        help: "1, with the version of this program.",
+        labels: &["version"],
+        read: Read::Gauge(|_| vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1)]),
+    },
+];
+
+fn one(value: u64) -> Vec<Sample> {
+    vec![(Vec::new(), value)]
+}
+
+fn wide(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn requests(scrape: &Scrape) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for ((rule, backend), route) in &scrape.statistics.routes {
+        for (class, count) in route.by_class.iter().enumerate().filter(|(_, count)| **count > 0) {
+            samples.push((vec![rule.clone(), backend.clone(), class.to_string()], *count));
+        }
+    }
+    samples
+}
+
+fn by_route(
+    scrape: &Scrape,
+    value: fn(&gatefleet_transport::observe::RouteStatistics) -> u64,
+) -> Vec<Sample> {
+    let routes = scrape.statistics.routes.iter();
+    routes.map(|((rule, backend), r)| (vec![rule.clone(), backend.clone()], value(r))).collect()
+}
+
+fn by_backend(scrape: &Scrape, value: fn(&BackendView) -> u64) -> Vec<Sample> {
+    scrape.backends.iter().map(|backend| (vec![backend.name.clone()], value(backend))).collect()
+}
+
+fn failures(scrape: &Scrape) -> Vec<Sample> {
+    let failures = &scrape.statistics.failures;
+    let mut samples: Vec<Sample> =
+        failures.keys().map(|reason| (vec![format!("{reason:?}")], failures[reason])).collect();
+    samples.sort();
+    samples
+}
+
+fn handshakes(scrape: &Scrape) -> Vec<Sample> {
+    let name = |outcome: Handshake| match outcome {
+        Handshake::Done => "done",
+        Handshake::Failed => "failed",
+        Handshake::UnknownName => "unknown_name",
+        Handshake::TimedOut => "timed_out",
+    };
+    let counts = Handshake::ALL.into_iter().zip(scrape.statistics.handshakes);
+    counts.map(|(outcome, count)| (vec![name(outcome).to_owned()], count)).collect()
+}
+
+fn connect_failures(scrape: &Scrape) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for backend in &scrape.backends {
+        let reasons = [
+            ("refused", backend.refused),
+            ("timed_out", backend.timed_out),
+            ("tls", backend.tls_failed),
+        ];
+        samples.extend(reasons.map(|(r, count)| (vec![backend.name.clone(), r.to_owned()], count)));
+    }
+    samples
+}
+
+fn outcomes(scrape: &Scrape) -> Vec<Sample> {
+    let all = || scrape.channel.outcomes.values();
+    let count = |fits: fn(&Outcome) -> bool| wide(all().filter(|outcome| fits(outcome)).count());
+    let counts = [
+        ("installed", count(|o| matches!(o, Outcome::Installed { .. }))),
+        ("refused", count(|o| matches!(o, Outcome::Refused { .. }))),
+        ("dependency_refused", count(|o| matches!(o, Outcome::DependencyRefused { .. }))),
+    ];
+    counts.map(|(name, count)| (vec![name.to_owned()], count)).into()
+}
+
+fn durations(scrape: &Scrape, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    let mut sums =
+        std::collections::BTreeMap::<&str, gatefleet_transport::observe::Histogram>::new();
+    for ((_, backend), route) in &scrape.statistics.routes {
+        let sum = sums.entry(backend).or_default();
+        sum.sum_us += route.durations.sum_us;
+        for (total, count) in sum.buckets.iter_mut().zip(route.durations.buckets) {
+            *total += count;
+        }
+    }
+    for (backend, histogram) in sums {
+        let count = histogram.buckets.iter().sum();
+        // Bounds are round numbers, so the text shows them as they are meant.
+        let bounds = DURATION_BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(histogram.buckets).collect();
+        encoder.encode_family(&[("backend", backend)])?.encode_histogram::<NoLabelSet>(
+            seconds(histogram.sum_us),
+            count,
+            &buckets,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+fn seconds(micros: u64) -> f64 {
+    std::time::Duration::from_micros(micros).as_secs_f64()
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for metric in METRICS {
+            let kind = metric.read.kind();
+            let help = metric.help.trim_end_matches('.');
+            let mut encoder = encoder.encode_descriptor(metric.name, help, None, kind)?;
+            let (samples, is_counter) = match &metric.read {
+                Read::Counter(read) => (read(self), true),
+                Read::Gauge(read) => (read(self), false),
+                Read::Durations(encode) => {
+                    encode(self, &mut encoder)?;
+                    continue;
+                }
+            };
+            for (values, number) in samples {
+                let labels: Vec<_> = metric.labels.iter().copied().zip(values).collect();
+                let mut sample = encoder.encode_family(&labels)?;
+                if is_counter {
+                    sample.encode_counter::<NoLabelSet, _, u64>(&number, None)?;
+                } else {
+                    sample.encode_gauge(&i64::try_from(number).unwrap_or(i64::MAX))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All metrics now.
+pub(super) async fn render(sources: &Sources) -> String {
+    let scrape = Scrape {
+        statistics: sources.data_path.statistics(),
+        backends: sources.data_path.backends().await,
+        channel: sources.channel.borrow().clone(),
+        ready: sources.readiness.obstacle().is_none(),
+    };
+    text(scrape)
+}
+
+fn text(scrape: Scrape) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    drop(encode(&mut text, &registry));
+    text
+}
