@@ -57,6 +57,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::doc_markdown, reason = "shown to users as it stands")]
 pub(crate) enum Command {
     /// Asks the proxy of this pod: /config_dump, /listeners, /clusters, /certs or /logging.
     Admin {

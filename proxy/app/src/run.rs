@@ -122,7 +122,7 @@ async fn serve(
         readiness: Arc::clone(&readiness),
         filter,
     };
-    let _servers = operations::start(cli, operations, source.state_dir(cli).as_deref()).await?;
+    let _servers = operations::start(cli, operations, source.state_dir(cli).as_deref())?;
     tokio::spawn(report(follow.clone()));
     let engine = Arc::clone(&data_path);
     let channel = match source {

@@ -193,7 +193,7 @@ pub(crate) struct BackendCounters {
 
 /// One backend. The same `Arc` as long as its resource and its TLS stay; endpoints change inside.
 #[derive(Debug)]
-pub struct Backend {
+pub(crate) struct Backend {
     pub(crate) name: Arc<str>,
     /// Index of per-thread state. Backends may share one: it steers only whose turn it is.
     pub(crate) slot: usize,

@@ -14,7 +14,7 @@ const BACKLOG: i32 = 65_535;
 
 /// Why an address cannot be bound.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// Somebody else listens there.
     #[error(
         "port {} is in use on {}; stop what listens there or choose another port", .0.port(), .0.ip()
@@ -46,7 +46,7 @@ impl BindError {
 
 /// The address that means every interface: `[::]` for both families, `0.0.0.0` where the kernel
 /// has no IPv6.
-pub fn unspecified() -> IpAddr {
+pub(crate) fn unspecified() -> IpAddr {
     match Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)) {
         Ok(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         Err(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -56,7 +56,7 @@ pub fn unspecified() -> IpAddr {
 /// The sockets of one address. Threads take theirs when they begin to serve it; what nobody took is
 /// closed when the last owner lets go.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     address: SocketAddr,
     sockets: Mutex<Vec<Option<TcpListener>>>,
 }
@@ -69,7 +69,7 @@ impl Bound {
     ///
     /// # Errors
     /// When the address is taken, not local, or needs a privilege.
-    pub fn open(address: SocketAddr, threads: NonZeroUsize) -> Result<Self, BindError> {
+    pub(crate) fn open(address: SocketAddr, threads: NonZeroUsize) -> Result<Self, BindError> {
         let open = |shared| {
             listen(address, shared).map(Some).map_err(|error| BindError::new(address, error))
         };
@@ -88,12 +88,12 @@ impl Bound {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Hands a thread its socket, once.
-    pub fn take(&self, thread: usize) -> Option<TcpListener> {
+    pub(crate) fn take(&self, thread: usize) -> Option<TcpListener> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.get_mut(thread)?.take()
     }

@@ -4,7 +4,7 @@ use gatefleet_snapshot::v1;
 
 /// A pattern of `v1::HostPattern`, parsed. Names are lower case and without the star.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum HostPattern {
+pub(crate) enum HostPattern {
     /// Every name, and clients that name none.
     Any,
     /// This name.
@@ -31,7 +31,7 @@ impl HostPattern {
     ///
     /// # Errors
     /// When the name is missing or not in lower case.
-    pub fn parse(pattern: Option<&v1::HostPattern>) -> Result<Self, HostPatternError> {
+    pub(crate) fn parse(pattern: Option<&v1::HostPattern>) -> Result<Self, HostPatternError> {
         use v1::host_pattern::Kind;
         let Some(pattern) = pattern else { return Ok(Self::Any) };
         let kind = Kind::try_from(pattern.kind)
@@ -56,7 +56,7 @@ impl HostPattern {
     }
 
     /// Whether a lower-case name belongs to the pattern.
-    pub fn fits(&self, name: &str) -> bool {
+    pub(crate) fn fits(&self, name: &str) -> bool {
         let before = |parent: &str| name.strip_suffix(parent)?.strip_suffix('.');
         match self {
             Self::Any => true,
@@ -69,7 +69,7 @@ impl HostPattern {
     }
 
     /// Orders patterns that fit the same name: exact, one label, suffix from long to short, any.
-    pub fn specificity(&self) -> (u8, usize) {
+    pub(crate) fn specificity(&self) -> (u8, usize) {
         match self {
             Self::Any => (0, 0),
             Self::Suffix(parent) => (1, parent.len()),
@@ -80,7 +80,7 @@ impl HostPattern {
 }
 
 /// Every pattern that fits a lower-case name, most specific first.
-pub fn candidates(name: &str) -> impl Iterator<Item = HostPattern> + '_ {
+pub(crate) fn candidates(name: &str) -> impl Iterator<Item = HostPattern> + '_ {
     let exact = HostPattern::Exact(name.into());
     let one_label = name
         .split_once('.')

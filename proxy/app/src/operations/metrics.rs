@@ -1,4 +1,4 @@
-//! Metrics in the OpenMetrics text format. The table below is all there is; the reference is generated from it.
+//! Metrics in the `OpenMetrics` text format. The table below is all there is; the reference is generated from it.
 
 use std::fmt;
 
@@ -236,7 +236,7 @@ fn by_backend(scrape: &Scrape, value: fn(&BackendView) -> u64) -> Vec<Sample> {
 fn failures(scrape: &Scrape) -> Vec<Sample> {
     let failures = &scrape.statistics.failures;
     let mut samples: Vec<Sample> =
-        failures.keys().map(|reason| (vec![format!("{reason:?}")], failures[reason])).collect();
+        failures.iter().map(|(reason, count)| (vec![format!("{reason:?}")], *count)).collect();
     samples.sort();
     samples
 }
@@ -349,6 +349,6 @@ fn text(scrape: Scrape) -> String {
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
     // Writing into a string cannot fail.
-    drop(encode(&mut text, &registry));
+    let _ = encode(&mut text, &registry);
     text
 }

@@ -63,7 +63,7 @@ impl Readiness {
 }
 
 /// Opens all of them. They end when the set is dropped.
-pub(crate) async fn start(
+pub(crate) fn start(
     cli: &Cli,
     sources: Sources,
     state_dir: Option<&Path>,

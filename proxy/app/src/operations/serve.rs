@@ -90,6 +90,7 @@ pub(crate) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves connections of a port, for ever.
+#[expect(clippy::infinite_loop, reason = "ends when its task is aborted")]
 pub(crate) async fn tcp<A, F>(listener: TcpListener, answer: A)
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -104,6 +105,7 @@ where
 }
 
 /// Serves connections of a socket file, for ever.
+#[expect(clippy::infinite_loop, reason = "ends when its task is aborted")]
 pub(crate) async fn unix<A, F>(listener: UnixListener, answer: A)
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,

@@ -38,7 +38,16 @@ struct MadeOf {
 #[derive(Debug, Default)]
 struct TlsInputs {
     bundles: Vec<Option<Arc<TrustBundle>>>,
-    certificate: Option<Option<Arc<Certificate>>>,
+    certificate: Wanted,
+}
+
+/// A certificate that may be asked for, and may be missing then.
+#[derive(Debug, Default)]
+enum Wanted {
+    #[default]
+    Not,
+    Missing,
+    Found(Arc<Certificate>),
 }
 
 impl TlsInputs {
@@ -47,26 +56,24 @@ impl TlsInputs {
         let bundle = |name: &String| trust_bundle(set, name).map(Arc::clone);
         Self {
             bundles: spec.trust_bundles.iter().map(bundle).collect(),
-            certificate: spec
-                .client_certificate
-                .as_ref()
-                .map(|name| certificate(set, name).map(Arc::clone)),
+            certificate: match &spec.client_certificate {
+                None => Wanted::Not,
+                Some(name) => certificate(set, name)
+                    .map_or(Wanted::Missing, |found| Wanted::Found(Arc::clone(found))),
+            },
         }
     }
 
     fn same(&self, other: &Self) -> bool {
-        fn eq<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
-            match (a, b) {
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                (None, None) => true,
-                _ => false,
-            }
-        }
-        let flat = |c: &Option<Option<Arc<Certificate>>>| c.clone().flatten();
-        self.bundles.len() == other.bundles.len()
-            && self.bundles.iter().zip(&other.bundles).all(|(a, b)| eq(a.as_ref(), b.as_ref()))
-            && eq(flat(&self.certificate).as_ref(), flat(&other.certificate).as_ref())
-            && self.certificate.is_some() == other.certificate.is_some()
+        let bundles = |inputs: &Self| -> Vec<_> {
+            inputs.bundles.iter().map(|b| b.as_ref().map(Arc::as_ptr)).collect()
+        };
+        let certificates = match (&self.certificate, &other.certificate) {
+            (Wanted::Not, Wanted::Not) | (Wanted::Missing, Wanted::Missing) => true,
+            (Wanted::Found(a), Wanted::Found(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        certificates && bundles(self) == bundles(other)
     }
 }
 
@@ -152,11 +159,15 @@ fn keeps_security(before: &Built, spec: &BackendSpec, made_of: &MadeOf) -> bool 
 fn security(spec: &BackendSpec, inputs: &TlsInputs) -> Result<Security, ClientTlsError> {
     let Some(tls) = &spec.tls else { return Ok(Security::Plaintext) };
     let bundles: Option<Vec<_>> = inputs.bundles.iter().cloned().collect();
-    let (Some(bundles), false) = (bundles, matches!(inputs.certificate, Some(None))) else {
+    let certificate = match &inputs.certificate {
+        Wanted::Not => Some(None),
+        Wanted::Missing => None,
+        Wanted::Found(certificate) => Some(Some(&**certificate)),
+    };
+    let (Some(bundles), Some(certificate)) = (bundles, certificate) else {
         return Ok(Security::Unavailable);
     };
-    let certificate = inputs.certificate.clone().flatten();
-    ClientTls::build(tls, &bundles, certificate.as_deref()).map(|tls| Security::Tls(Arc::new(tls)))
+    ClientTls::build(tls, &bundles, certificate).map(|tls| Security::Tls(Arc::new(tls)))
 }
 
 /// Names share slots by chance; they hold only whose turn it is.
@@ -184,10 +195,10 @@ fn targets(spec: &BackendSpec, endpoints: Option<&Compiled>) -> Vec<Target> {
 
 /// Whether both maps hold the same objects: then what refers to them needs no change.
 pub(super) fn same(a: &BTreeMap<Arc<str>, Built>, b: &BTreeMap<Arc<str>, Built>) -> bool {
-    let equal = |(a, b): ((&Arc<str>, &Built), (&Arc<str>, &Built))| {
-        a.0 == b.0 && Arc::ptr_eq(&a.1.backend, &b.1.backend)
-    };
-    a.len() == b.len() && a.iter().zip(b).all(equal)
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((name_a, a), (name_b, b))| {
+            name_a == name_b && Arc::ptr_eq(&a.backend, &b.backend)
+        })
 }
 
 /// Pools that have an endpoint.

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use gatefleet_channel::{EffectiveSet, Entry, Refusals};
+use gatefleet_channel::{EffectiveSet, Refusals};
 use gatefleet_http::{CompiledPolicy, Resolve, Table, TableBuilder};
 use gatefleet_snapshot::ResourceKind;
 
@@ -96,12 +96,12 @@ fn trust_bundle<'a>(set: &'a EffectiveSet<Compiled>, name: &str) -> Option<&'a A
 
 /// Whether both sets hold the same resources of some kinds, in the same versions.
 fn same(a: &EffectiveSet<Compiled>, b: &EffectiveSet<Compiled>, kinds: &[ResourceKind]) -> bool {
-    let equal = |(a, b): ((&str, &Entry<Compiled>), (&str, &Entry<Compiled>))| {
-        a.0 == b.0 && Arc::ptr_eq(&a.1.compiled, &b.1.compiled)
-    };
     kinds.iter().all(|&kind| {
+        let pairs = a.of_kind(kind).zip(b.of_kind(kind));
         a.of_kind(kind).count() == b.of_kind(kind).count()
-            && a.of_kind(kind).zip(b.of_kind(kind)).all(equal)
+            && pairs.into_iter().all(|((name_a, a), (name_b, b))| {
+                name_a == name_b && Arc::ptr_eq(&a.compiled, &b.compiled)
+            })
     })
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Shard {
     pub(super) accept_failed: Count,
     pub(super) limited: Count,
     pub(super) handshakes: [Count; Handshake::ALL.len()],
-    pub(super) failures: Mutex<HashMap<Failure, u64>>,
+    pub(super) failures: Mutex<Vec<(Failure, u64)>>,
     pub(super) routes: Mutex<Vec<Arc<RouteCounts>>>,
 }
 
@@ -119,8 +119,7 @@ impl Shard {
     pub(super) fn request_ended(&self, index: &mut RouteIndex, summary: &RequestSummary<'_>) {
         if let Some(failure) = summary.failure {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = failures.entry(failure).or_default();
-            *count = count.wrapping_add(1);
+            count_failures(&mut failures, failure, 1);
         }
         let key = key(summary.rule, summary.backend);
         match index.find(key, summary.rule, summary.backend) {
@@ -187,6 +186,14 @@ impl RouteCounts {
         if summary.attempts > 1 {
             self.retries.add(u64::from(summary.attempts.saturating_sub(1)));
         }
+    }
+}
+
+/// Adds to one of a few counters.
+pub(super) fn count_failures(counts: &mut Vec<(Failure, u64)>, failure: Failure, by: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == failure) {
+        Some((_, count)) => *count = count.wrapping_add(by),
+        None => counts.push((failure, by)),
     }
 }
 

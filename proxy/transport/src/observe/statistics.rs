@@ -1,13 +1,10 @@
 //! Sums over all threads, as plain data.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::PoisonError,
-};
+use std::{collections::BTreeMap, sync::PoisonError};
 
 use gatefleet_http::Failure;
 
-use super::shard::{Count, DURATION_BUCKETS, Handshake, RouteCounts, Shard};
+use super::shard::{Count, DURATION_BUCKETS, Handshake, RouteCounts, Shard, count_failures};
 
 /// What happened since the start.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +20,7 @@ pub struct Statistics {
     /// TLS handshakes with clients, in the order of [`Handshake::ALL`].
     pub handshakes: [u64; Handshake::ALL.len()],
     /// Requests that something went wrong with.
-    pub failures: HashMap<Failure, u64>,
+    pub failures: Vec<(Failure, u64)>,
     /// By rule and backend.
     pub routes: BTreeMap<(String, String), RouteStatistics>,
     /// Access log lines that were dropped because the writer was behind.
@@ -67,9 +64,8 @@ impl Statistics {
         add(&mut self.limited, &shard.limited);
         add_all(&mut self.handshakes, &shard.handshakes);
         let failures = shard.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for failure in failures.keys() {
-            let sum = self.failures.entry(*failure).or_default();
-            *sum = sum.wrapping_add(failures.get(failure).copied().unwrap_or_default());
+        for (failure, count) in failures {
+            count_failures(&mut self.failures, failure, count);
         }
         let routes = shard.routes.lock().unwrap_or_else(PoisonError::into_inner);
         for route in routes.iter() {

@@ -20,7 +20,7 @@ use crate::backend::{Backend, BackendCounters, Endpoint, PoolId, Security};
 
 /// What carries HTTP towards an endpoint.
 #[derive(Debug)]
-pub struct UpstreamIo {
+pub(crate) struct UpstreamIo {
     stream: Stream,
     pub(crate) pool: PoolId,
     _open: OpenCount,

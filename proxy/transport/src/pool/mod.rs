@@ -20,7 +20,7 @@ use crate::backend::{Backend, Endpoint, PoolId, Security, now_ms};
 mod connection;
 
 use connection::OpenCount;
-pub use connection::UpstreamIo;
+pub(crate) use connection::UpstreamIo;
 
 /// Connections that one thread opens at once to one endpoint.
 const CONNECTING_MOST: usize = 16;
@@ -31,8 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The pools of one thread.
 #[derive(Debug)]
-pub struct Pools {
-    pools: RefCell<BTreeMap<PoolId, Rc<Pool>>>,
+pub(crate) struct Pools {
+    by_id: RefCell<BTreeMap<PoolId, Rc<Pool>>>,
     turns: RefCell<Vec<usize>>,
     idle_limit: Cell<Duration>,
     thread: usize,
@@ -105,9 +105,9 @@ impl Drop for Pending<'_> {
 
 impl Pools {
     /// Empty pools of a thread.
-    pub fn new(thread: usize) -> Self {
+    pub(crate) fn new(thread: usize) -> Self {
         Self {
-            pools: RefCell::default(),
+            by_id: RefCell::default(),
             turns: RefCell::default(),
             idle_limit: Cell::new(Duration::from_mins(1)),
             thread,
@@ -115,30 +115,24 @@ impl Pools {
     }
 
     /// Unused connections are closed after this long.
-    pub fn set_idle_limit(&self, limit: Duration) {
+    pub(crate) fn set_idle_limit(&self, limit: Duration) {
         self.idle_limit.set(limit);
     }
 
     /// Forgets the pools of endpoints that are gone. Exchanges in flight end undisturbed.
     pub(crate) fn retain(&self, live: &HashSet<PoolId>) {
-        self.pools.borrow_mut().retain(|id, _| live.contains(id));
+        self.by_id.borrow_mut().retain(|id, _| live.contains(id));
     }
 
     /// Closes connections that nobody used for the idle limit, and those that the endpoint closed.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let limit = u64::try_from(self.idle_limit.get().as_millis()).unwrap_or(u64::MAX);
         let now = now_ms();
-        for pool in self.pools.borrow().values() {
+        for pool in self.by_id.borrow().values() {
             pool.idle.borrow_mut().retain_mut(|idle| {
                 now.saturating_sub(idle.since_ms) < limit && !idle.client.io_mut().is_stale()
             });
         }
-    }
-
-    /// How many connections wait to be used.
-    pub fn idle(&self) -> usize {
-        let pools = self.pools.borrow();
-        pools.values().map(|pool| pool.idle.borrow().len()).sum()
     }
 
     /// Whose turn it is at a backend. Threads begin apart, so that they do not march in step.
@@ -157,7 +151,7 @@ impl Pools {
     }
 
     fn pool(&self, id: PoolId) -> Rc<Pool> {
-        Rc::clone(self.pools.borrow_mut().entry(id).or_default())
+        Rc::clone(self.by_id.borrow_mut().entry(id).or_default())
     }
 
     /// A connection from the pool of the endpoint whose turn it is, or that endpoint.
@@ -174,7 +168,7 @@ impl Pools {
             endpoints.pick(self.turn(backend), ask.avoid).ok_or(ConnectError::NoEndpoints)?;
         let address = endpoint.address().ok_or(ConnectError::NoEndpoints)?;
         if !ask.fresh
-            && let Some(pool) = self.pools.borrow().get(&endpoint.pool)
+            && let Some(pool) = self.by_id.borrow().get(&endpoint.pool)
             && let Some(connection) = pool.take()
         {
             return Ok(Ok(Lease { connection, endpoint: address, reused: true }));
@@ -259,7 +253,7 @@ impl Upstreams for Pools {
         if !lease.connection.is_reusable() {
             return;
         }
-        let pools = self.pools.borrow();
+        let pools = self.by_id.borrow();
         let id = lease.connection.io().pool;
         // An endpoint that is gone has no pool.
         let Some(pool) = pools.get(&id) else { return };

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::BTreeMap,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -35,7 +35,7 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) max_connections: Cell<Option<u64>>,
     pub(super) tls_handshake: Cell<Duration>,
-    running: RefCell<HashMap<SocketAddr, Running>>,
+    running: RefCell<BTreeMap<SocketAddr, Running>>,
     phase: Cell<Phase>,
 }
 
@@ -115,7 +115,7 @@ impl Worker {
             let mut running = self.running.borrow_mut();
             let stays =
                 |r: &Running| plan.doors.iter().any(|d| Arc::ptr_eq(&d.bound, &r.door.bound));
-            running.extract_if(|_, running| !stays(running)).map(|(_, gone)| gone).collect()
+            running.extract_if(.., |_, running| !stays(running)).map(|(_, gone)| gone).collect()
         };
         for running in gone {
             running.close().await;
@@ -168,8 +168,7 @@ impl Worker {
             running.opening.drain.advance(phase);
         }
         if phase == Phase::Stopping {
-            let all: Vec<_> =
-                self.running.borrow_mut().drain().map(|(_, running)| running).collect();
+            let all: Vec<_> = self.running.take().into_values().collect();
             for running in all {
                 running.close().await;
             }

@@ -49,7 +49,7 @@ pub enum CertificateError {
 ///
 /// An expired one is served (clients decide) and shows in [`Certificate::not_after`].
 #[derive(Debug)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     pub(crate) key: Arc<CertifiedKey>,
     names: Vec<String>,
     not_before: i64,
@@ -61,7 +61,7 @@ impl Certificate {
     ///
     /// # Errors
     /// When PEM, X.509 or key is broken, or key and leaf differ.
-    pub fn parse(resource: &v1::Certificate) -> Result<Self, CertificateError> {
+    pub(crate) fn parse(resource: &v1::Certificate) -> Result<Self, CertificateError> {
         let chain = parse_chain(&resource.chain)?;
         let (names, not_before, not_after) = {
             let leaf = chain.first().ok_or(CertificateError::Empty)?;
@@ -85,24 +85,24 @@ impl Certificate {
     }
 
     /// DNS names and addresses of the leaf, as it lists them; its subject when it lists none.
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
     /// Seconds since the epoch from which the leaf is valid.
-    pub fn not_before(&self) -> i64 {
+    pub(crate) fn not_before(&self) -> i64 {
         self.not_before
     }
 
     /// Seconds since the epoch until which the leaf is valid.
-    pub fn not_after(&self) -> i64 {
+    pub(crate) fn not_after(&self) -> i64 {
         self.not_after
     }
 }
 
 /// CA certificates that clients or backends are checked against.
 #[derive(Debug, Clone)]
-pub struct TrustBundle {
+pub(crate) struct TrustBundle {
     pub(crate) anchors: Vec<CertificateDer<'static>>,
 }
 
@@ -111,7 +111,7 @@ impl TrustBundle {
     ///
     /// # Errors
     /// When there is none, or one of them is no usable trust anchor.
-    pub fn parse(resource: &v1::TrustBundle) -> Result<Self, CertificateError> {
+    pub(crate) fn parse(resource: &v1::TrustBundle) -> Result<Self, CertificateError> {
         let anchors = parse_chain(&resource.certificates)?;
         let mut store = RootCertStore::empty();
         for (index, anchor) in (1..).zip(&anchors) {

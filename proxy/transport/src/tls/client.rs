@@ -30,7 +30,7 @@ pub enum ClientTlsError {
 
 /// What is known from the backend resource alone; names of other resources are open yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClientTlsSpec {
+pub(crate) struct ClientTlsSpec {
     server_name: Option<ServerName<'static>>,
     /// Trust bundle resources.
     pub trust_bundles: Vec<String>,
@@ -45,7 +45,7 @@ impl ClientTlsSpec {
     ///
     /// # Errors
     /// When the server name is malformed.
-    pub fn parse(tls: &v1::BackendTls) -> Result<Self, ClientTlsError> {
+    pub(crate) fn parse(tls: &v1::BackendTls) -> Result<Self, ClientTlsError> {
         let server_name = match tls.server_name.as_str() {
             "" => None,
             name => Some(
@@ -66,7 +66,7 @@ impl ClientTlsSpec {
 
 /// Connects to endpoints of one backend. Shared by all threads.
 #[derive(Debug)]
-pub struct ClientTls {
+pub(crate) struct ClientTls {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }
@@ -76,7 +76,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// When no trust roots are available or the certificate cannot be used by a client.
-    pub fn build(
+    pub(crate) fn build(
         spec: &ClientTlsSpec,
         bundles: &[Arc<TrustBundle>],
         certificate: Option<&Certificate>,
@@ -109,7 +109,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// When the peer fails verification, breaks the protocol, or takes too long.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         stream: TcpStream,
         peer: IpAddr,

@@ -9,12 +9,12 @@ mod client;
 mod server;
 mod verify;
 
-pub use certificate::{Certificate, CertificateError, TrustBundle};
-pub use client::{ClientTls, ClientTlsError, ClientTlsSpec};
-pub use server::{Choice, FrontError, KeySet, ServerNames, TlsListener, choose_listener};
+pub(crate) use certificate::{Certificate, CertificateError, TrustBundle};
+pub(crate) use client::{ClientTls, ClientTlsError, ClientTlsSpec};
+pub(crate) use server::{Choice, FrontError, KeySet, ServerNames, TlsListener, choose_listener};
 
 /// The one crypto provider: aws-lc-rs, hybrid X25519MLKEM768 first.
-pub fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
 }

@@ -17,7 +17,7 @@ use crate::host::HostPattern;
 
 /// Why a TLS listener cannot be served.
 #[derive(Debug, thiserror::Error)]
-pub enum FrontError {
+pub(crate) enum FrontError {
     /// The clients' trust bundles are missing or unusable.
     #[error("clients cannot be verified: {0}; correct tls.clientValidation.trustBundles")]
     ClientTrust(String),
@@ -28,7 +28,7 @@ pub enum FrontError {
 
 /// What answers a server name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice<'a> {
+pub(crate) enum Choice<'a> {
     /// These certificates, one per key type.
     Serve(&'a KeySet),
     /// The name is known, but none of its certificates could be loaded: the handshake ends.
@@ -39,7 +39,7 @@ pub enum Choice<'a> {
 
 /// Certificates for the same names that differ by key type.
 #[derive(Debug, Clone, Default)]
-pub struct KeySet(Vec<Arc<CertifiedKey>>);
+pub(crate) struct KeySet(Vec<Arc<CertifiedKey>>);
 
 impl PartialEq for KeySet {
     fn eq(&self, other: &Self) -> bool {
@@ -50,7 +50,7 @@ impl Eq for KeySet {}
 
 impl KeySet {
     /// A set in order of preference: ECDSA and `EdDSA` before RSA, otherwise as given.
-    pub fn new(certificates: &[Arc<Certificate>]) -> Self {
+    pub(crate) fn new(certificates: &[Arc<Certificate>]) -> Self {
         let mut keys: Vec<_> = certificates.iter().map(|c| Arc::clone(&c.key)).collect();
         keys.sort_by_key(|key| key.key.algorithm() == rustls::SignatureAlgorithm::RSA);
         Self(keys)
@@ -66,13 +66,13 @@ impl KeySet {
 
 /// The server names of one scope.
 #[derive(Debug, Default)]
-pub struct ServerNames {
+pub(crate) struct ServerNames {
     patterns: HashMap<HostPattern, KeySet>,
 }
 
 impl ServerNames {
     /// Adds what answers a pattern. An empty set ends handshakes for it.
-    pub fn insert(&mut self, pattern: HostPattern, keys: KeySet) {
+    pub(crate) fn insert(&mut self, pattern: HostPattern, keys: KeySet) {
         self.patterns.insert(pattern, keys);
     }
 
@@ -83,14 +83,14 @@ impl ServerNames {
 
 /// One HTTPS listener, ready for handshakes. Shared by all threads.
 #[derive(Debug)]
-pub struct ServerTls {
+pub(crate) struct ServerTls {
     names: Arc<ServerNames>,
     default: Option<KeySet>,
 }
 
 impl ServerTls {
     /// What answers a client that names `server_name`.
-    pub fn choose(&self, server_name: Option<&str>) -> Choice<'_> {
+    pub(crate) fn choose(&self, server_name: Option<&str>) -> Choice<'_> {
         let named = server_name.and_then(|name| self.names.find(name));
         match named.or(self.default.as_ref()) {
             Some(KeySet(keys)) if keys.is_empty() => Choice::Unavailable,
@@ -111,7 +111,7 @@ impl ResolvesServerCert for ServerTls {
 
 /// A listener among those that share a port, as seen by the TLS front.
 #[derive(Debug, Clone)]
-pub struct TlsListener {
+pub(crate) struct TlsListener {
     /// Server names that it takes.
     pub hostname: HostPattern,
     /// Which certificate answers.
@@ -126,7 +126,7 @@ impl TlsListener {
     ///
     /// # Errors
     /// When the clients' trust anchors are unusable.
-    pub fn build(
+    pub(crate) fn build(
         hostname: HostPattern,
         min_version: v1::listener_tls::Version,
         default: Option<KeySet>,
@@ -185,7 +185,7 @@ fn resumption(config: &mut ServerConfig, verified: bool) -> Result<(), FrontErro
 }
 
 /// The most specific listener that takes a server name, with its index.
-pub fn choose_listener<'a>(
+pub(crate) fn choose_listener<'a>(
     listeners: &'a [TlsListener],
     server_name: Option<&str>,
 ) -> Option<(usize, &'a TlsListener)> {
