@@ -1,6 +1,6 @@
 //! Claims: what one object says for one (scope, hostname).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use gatefleet_names::ObjectKey;
 
@@ -86,7 +86,7 @@ impl Claim {
     }
 
     /// What it demands requests to pass.
-    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.rules.iter().flat_map(|claim| &claim.rule.policies)
     }
 }

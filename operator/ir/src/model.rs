@@ -1,6 +1,6 @@
 //! Rules: which requests, what happens to them, and where they go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use gatefleet_names::{PortNumber, Weight};
 use ipnet::IpNet;
@@ -113,7 +113,7 @@ pub struct Rule {
     /// Before the action, in this order.
     pub filters: Vec<Filter>,
     /// What the request must pass, before the filters.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<Arc<Policy>>,
     /// In the end.
     pub action: Action,
     /// Instead of the tier's. Milliseconds; 0: the tier's.

@@ -1,6 +1,6 @@
 //! Virtual hosts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use gatefleet_ir::{
     Action, Alternative, Anchor, Backend, Direct, Filter, HeaderEdit, HeaderStepValue, Host, Match,
@@ -26,7 +26,7 @@ pub struct LoweredHost {
     /// The backends that it names, by resource name.
     pub backends: BTreeMap<String, ServiceBackend>,
     /// The policies that it names, by resource name.
-    pub policies: BTreeMap<String, Policy>,
+    pub policies: BTreeMap<String, Arc<Policy>>,
 }
 
 /// The virtual host of `pattern` in `scope`.
@@ -97,7 +97,7 @@ fn lower_regex(said: &Regex) -> v1::RegexMatch {
 #[derive(Default)]
 pub(crate) struct Lowering {
     backends: BTreeMap<String, ServiceBackend>,
-    policies: BTreeMap<String, Policy>,
+    policies: BTreeMap<String, Arc<Policy>>,
 }
 
 impl Lowering {
@@ -125,9 +125,9 @@ impl Lowering {
         }
     }
 
-    fn policy(&mut self, said: &Policy) -> String {
+    fn policy(&mut self, said: &Arc<Policy>) -> String {
         let name = policy_name(said);
-        self.policies.insert(name.clone(), said.clone());
+        self.policies.insert(name.clone(), Arc::clone(said));
         name
     }
 

@@ -8,6 +8,7 @@ mod certificates;
 mod changes;
 mod class;
 mod endpoints;
+mod host;
 mod output;
 mod pipeline;
 mod ports;

@@ -11,7 +11,7 @@ use gatefleet_snapshot::v1::Resource;
 use jiff::Timestamp;
 
 /// Everything that follows from one state of the cluster.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoutesOutput {
     /// The configuration of every tier of every GatewayConfig, whether something selects it or not.
     pub tiers: BTreeMap<TierKey, Arc<TierRoutes>>,

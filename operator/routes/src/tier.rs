@@ -5,21 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use gatefleet_ir::{
-    Addresses, Claim, Claimant, Diagnostic, MergedServerName, Policy, Scope, ServiceBackend, merge,
-    merge_server_name,
-};
-use gatefleet_lower::{
-    backend_name, certificate_name, lower_backend, lower_host, lower_policy, lower_server_name,
-    policy_name, server_name_name, virtual_host_name,
-};
+use gatefleet_ir::{Addresses, Diagnostic, Scope};
+use gatefleet_lower::{certificate_name, server_name_name, virtual_host_name};
 use gatefleet_names::{HostPattern, ObjectKey};
 use gatefleet_snapshot::v1::Resource;
 use gatefleet_sources::Translation;
 use gatefleet_state::ClusterState;
 
 use crate::{
-    Origin, TierResource, TierRoutes, certificates::Certificates, endpoints::EndpointsMemory,
+    Origin, TierResource, TierRoutes,
+    certificates::Certificates,
+    endpoints::EndpointsMemory,
+    host::{HostMemory, NameMemory, origins},
     settings::Settings,
 };
 
@@ -33,27 +30,6 @@ pub(crate) struct TierMemory {
     dirty_names: BTreeSet<HostPattern>,
     dirty: bool,
     routes: Arc<TierRoutes>,
-}
-
-type Speakers = BTreeMap<ObjectKey, Arc<Translation>>;
-
-/// One hostname: who speaks of it, and what it came to.
-#[derive(Debug, Default)]
-struct HostMemory {
-    speakers: Speakers,
-    resource: Option<Arc<TierResource>>,
-    served: BTreeSet<ObjectKey>,
-    diagnostics: Vec<Diagnostic>,
-    backends: BTreeMap<String, (ServiceBackend, BTreeSet<Origin>)>,
-    policies: BTreeMap<String, (Policy, BTreeSet<Origin>)>,
-}
-
-/// One SNI: who names a certificate for it, and what it came to.
-#[derive(Debug, Default)]
-struct NameMemory {
-    speakers: Speakers,
-    merged: MergedServerName,
-    resource: Option<Arc<TierResource>>,
 }
 
 impl TierMemory {
@@ -143,24 +119,16 @@ impl TierMemory {
             return false;
         }
         let mut assembly = Assembly { old: &self.routes, resources: self.settings.clone() };
-        let mut backends: BTreeMap<&String, (&ServiceBackend, BTreeSet<Origin>)> = BTreeMap::new();
         for host in self.hosts.values() {
             assembly.add(host.resource.as_ref());
-            for (name, (backend, origins)) in &host.backends {
-                backends
-                    .entry(name)
-                    .or_insert((backend, BTreeSet::new()))
-                    .1
-                    .extend(origins.iter().cloned());
+            for backend in host.backends.values() {
+                assembly.share(&backend.resource, &backend.origins);
+                if backend.said.addresses == Addresses::Slices {
+                    assembly.add(Some(&endpoints.get(&backend.said, state)));
+                }
             }
-            for (policy, origins) in host.policies.values() {
-                assembly.share(Arc::new(lower_policy(policy)), origins);
-            }
-        }
-        for (backend, origins) in backends.into_values() {
-            assembly.share(Arc::new(lower_backend(backend)), &origins);
-            if backend.addresses == Addresses::Slices {
-                assembly.add(Some(&endpoints.get(backend, state)));
+            for policy in host.policies.values() {
+                assembly.share(&policy.resource, &policy.origins);
             }
         }
         for name in self.server_names.values() {
@@ -169,7 +137,7 @@ impl TierMemory {
             if let Some((server_name, resource)) =
                 server_name.and_then(|one| Some((one, certificates.resource(&one.certificate)?)))
             {
-                assembly.share(Arc::clone(resource), &origins(&server_name.claimants));
+                assembly.share(resource, &origins(&server_name.claimants));
             }
         }
         let resources = assembly.resources;
@@ -188,10 +156,7 @@ impl TierMemory {
             if memory.resource.is_some() {
                 report.resources.insert(virtual_host_name(&scope, host));
             }
-            let backends = memory.backends.iter().map(|(name, (_, origins))| (name, origins));
-            let policies = memory.policies.iter().map(|(name, (_, origins))| (name, origins));
-            let own = backends.chain(policies).filter(|(_, origins)| names(origins, object));
-            report.resources.extend(own.map(|(name, _)| name.clone()));
+            report.resources.extend(memory.named_by(object).cloned());
         }
         for (pattern, _) in &translation.tls {
             let Some(memory) = self.server_names.get(pattern) else { continue };
@@ -222,84 +187,6 @@ impl Report {
     }
 }
 
-impl HostMemory {
-    fn remerge(&mut self, host: &HostPattern) {
-        let claims = || self.speakers.values().filter_map(|speaker| speaker.claims.get(host));
-        let merged = merge(host, claims());
-        self.diagnostics = merged.diagnostics;
-        let Some(merged) = merged.host else {
-            (self.resource, self.served) = (None, BTreeSet::new());
-            (self.backends, self.policies) = Default::default();
-            return;
-        };
-        let lowered = lower_host(&Scope::tier(), host, &merged);
-        self.backends = lowered
-            .backends
-            .into_iter()
-            .map(|(name, backend)| (name, (backend, BTreeSet::new())))
-            .collect();
-        self.policies = lowered
-            .policies
-            .into_iter()
-            .map(|(name, policy)| (name, (policy, BTreeSet::new())))
-            .collect();
-        for claim in self.speakers.values().filter_map(|speaker| speaker.claims.get(host)) {
-            credit(claim, &mut self.backends, &mut self.policies);
-        }
-        self.resource = Some(Arc::new(TierResource {
-            resource: Arc::new(lowered.resource),
-            origins: origins(&merged.claimants),
-        }));
-        self.served = merged.served;
-    }
-}
-
-/// Notes who causes which backend and policy.
-fn credit(
-    claim: &Claim,
-    backends: &mut BTreeMap<String, (ServiceBackend, BTreeSet<Origin>)>,
-    policies: &mut BTreeMap<String, (Policy, BTreeSet<Origin>)>,
-) {
-    let origin = origin(&claim.claimant);
-    for backend in claim.backends() {
-        if let Some((_, origins)) = backends.get_mut(&backend_name(backend)) {
-            origins.insert(origin.clone());
-        }
-    }
-    for policy in claim.policies() {
-        if let Some((_, origins)) = policies.get_mut(&policy_name(policy)) {
-            origins.insert(origin.clone());
-        }
-    }
-}
-
-impl NameMemory {
-    fn remerge(&mut self, pattern: &HostPattern, certificates: &Certificates) {
-        let claims = self.speakers.values().flat_map(|speaker| &speaker.tls);
-        let claims = claims.filter(|(named, _)| named == pattern).map(|(_, claim)| claim);
-        self.merged = merge_server_name(pattern, claims, |name| certificates.is_usable(name));
-        self.resource = self.merged.server_name.as_ref().map(|server_name| {
-            let resource = lower_server_name(&Scope::tier(), pattern, server_name);
-            Arc::new(TierResource {
-                resource: Arc::new(resource),
-                origins: origins(&server_name.claimants),
-            })
-        });
-    }
-}
-
-fn origin(claimant: &Claimant) -> Origin {
-    Origin { object: claimant.object.clone(), generation: claimant.generation }
-}
-
-fn origins(claimants: &BTreeSet<Claimant>) -> BTreeSet<Origin> {
-    claimants.iter().map(origin).collect()
-}
-
-fn names(origins: &BTreeSet<Origin>, object: &ObjectKey) -> bool {
-    origins.iter().any(|origin| origin.object == *object)
-}
-
 /// The resources of a tier, being put together. What is as before keeps its address, so that readers compare fast.
 struct Assembly<'a> {
     old: &'a TierRoutes,
@@ -314,8 +201,9 @@ impl Assembly<'_> {
     }
 
     /// Adds what several may share: their origins unite.
-    fn share(&mut self, resource: Arc<Resource>, origins: &BTreeSet<Origin>) {
+    fn share(&mut self, resource: &Arc<Resource>, origins: &BTreeSet<Origin>) {
         let name = resource.name.clone();
+        let resource = Arc::clone(resource);
         let mut origins = origins.clone();
         if let Some(present) = self.resources.get(&name) {
             origins.extend(present.origins.iter().cloned());

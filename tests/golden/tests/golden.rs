@@ -137,9 +137,8 @@ fn describe(output: &RoutesOutput, show: &[String]) -> Value {
 
 fn is_shown(resource: &Resource, show: &[String]) -> bool {
     let hidden = ["tier", "listener/", "endpoints/"];
-    let named = |name: &&str| resource.name.starts_with(name);
-    !hidden.iter().any(|name| named(name))
-        || show.iter().any(|name| resource.name.starts_with(name.as_str()))
+    let shown = show.iter().any(|name| resource.name.starts_with(name.as_str()));
+    shown || !hidden.iter().any(|name| resource.name.starts_with(name))
 }
 
 fn describe_resource(resource: &Resource) -> Value {

@@ -86,6 +86,12 @@ impl Default for Annotations {
     }
 }
 
+/// Longest value that is repeated in every rule, in bytes.
+const MAX_VALUE: usize = 1024;
+
+/// A value has more than [`MAX_VALUE`] bytes.
+pub(super) struct TooLong;
+
 /// Reads single values, and tells what it cannot read.
 pub(super) struct Reader<'a> {
     object: &'a ObjectKey,
@@ -98,6 +104,17 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         let value = self.all.get(&format!("{PREFIX}{name}"))?.trim();
         (!value.is_empty()).then_some(value)
+    }
+
+    /// As [`Reader::text`], for values that are repeated in every rule. `Err`: it is too long, and that was told.
+    pub(super) fn short_text(&mut self, name: &str) -> Result<Option<&'a str>, TooLong> {
+        match self.text(name) {
+            Some(text) if text.len() > MAX_VALUE => {
+                self.tell_invalid(name, text, &format!("a value of at most {MAX_VALUE} bytes"));
+                Err(TooLong)
+            }
+            text => Ok(text),
+        }
     }
 
     pub(super) fn tell(&mut self, name: &str, reason: Reason, message: impl Into<String>) {
@@ -144,7 +161,7 @@ impl<'a> Reader<'a> {
     }
 
     fn rewrite_target(&mut self) -> Option<String> {
-        let text = self.text("rewrite-target")?;
+        let text = self.short_text("rewrite-target").ok().flatten()?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/$-_.~%!&'()*+,;=:@".contains(c);
         if text.starts_with('/') && text.chars().all(allowed) {
             return Some(text.to_owned());

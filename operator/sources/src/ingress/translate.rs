@@ -1,6 +1,9 @@
 //! One Ingress becomes claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use gatefleet_ir::{
     Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, Forward, HostSettings,
@@ -99,7 +102,7 @@ pub fn translate_ingress(ingress: &Ingress, services: &Shelf<Service>) -> Transl
 }
 
 /// What requests for the rules of an Ingress must pass.
-fn policies(object: &ObjectKey, annotations: &Annotations) -> Vec<Policy> {
+fn policies(object: &ObjectKey, annotations: &Annotations) -> Vec<Arc<Policy>> {
     let name = |what: &str| format!("{}/{}/{what}", object.namespace, object.name);
     let closed = annotations.fail_closed.map(|reason| Policy {
         name: name("fail-closed"),
@@ -109,14 +112,14 @@ fn policies(object: &ObjectKey, annotations: &Annotations) -> Vec<Policy> {
         name: name("source-ranges"),
         decision: Decision::SourceRanges { allow: ranges.allow, deny: ranges.deny },
     });
-    closed.into_iter().chain(ranges).collect()
+    closed.into_iter().chain(ranges).map(Arc::new).collect()
 }
 
 struct Draft<'a> {
     services: &'a Shelf<Service>,
     claimant: Claimant,
     annotations: Annotations,
-    policies: Vec<Policy>,
+    policies: Vec<Arc<Policy>>,
     claims: BTreeMap<HostPattern, Claim>,
     diagnostics: Vec<Diagnostic>,
     reads: BTreeSet<ServiceName>,
