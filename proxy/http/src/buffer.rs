@@ -78,9 +78,16 @@ impl Buffer {
         self.release();
     }
 
-    /// From now on everything is kept, as long as it fits.
-    pub(crate) fn set_mark(&mut self) {
+    /// Consumes, and keeps everything that follows as long as it fits.
+    pub(crate) fn consume_and_mark(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
         self.mark = Some(self.start);
+    }
+
+    /// Consumes everything.
+    pub(crate) fn discard(&mut self) {
+        self.mark = None;
+        self.consume(usize::MAX);
     }
 
     pub(crate) fn clear_mark(&mut self) {

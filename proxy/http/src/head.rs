@@ -109,12 +109,12 @@ impl Fields {
         self.slots.push(Slot { name, value });
     }
 
-    /// Appends a field whose value consists of two pieces.
-    pub(crate) fn push_joined(&mut self, name: &[u8], first: &[u8], second: &[u8]) {
+    /// Appends a field whose value is what `write` appends.
+    pub(crate) fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let name = self.store_lower(name);
-        let head = self.store(first);
-        let tail = self.store(second);
-        self.slots.push(Slot { name, value: Span { start: head.start, end: tail.end } });
+        let start = self.text.len();
+        write(&mut self.text);
+        self.slots.push(Slot { name, value: Span { start, end: self.text.len() } });
     }
 
     /// Removes every field of this name (lower case).
@@ -241,6 +241,12 @@ impl RequestHead {
         self.received_target = self.target;
         self.authority = self.fields.store(authority);
         self.host = self.fields.store_lower(host);
+    }
+
+    /// X-Forwarded-Host with the authority: the text is there already.
+    pub(crate) fn push_forwarded_host(&mut self) {
+        let name = self.fields.store(b"x-forwarded-host");
+        self.fields.slots.push(Slot { name, value: self.authority });
     }
 
     pub(crate) fn set_target(&mut self, target: &[u8]) {

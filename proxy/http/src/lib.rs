@@ -31,14 +31,25 @@
     )
 )]
 
+mod attempt;
 mod buffer;
+mod choose;
+mod clock;
 pub mod compile;
 mod connection;
+mod decide;
 mod drain;
+mod edit;
+mod exchange;
 mod grammar;
 mod head;
 mod observe;
+mod origin;
 mod peer;
+mod pump;
+mod random;
+mod record;
+mod reply;
 mod serve;
 mod settings;
 mod table;

@@ -60,7 +60,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request_head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             keep_alive: Duration::from_secs(75),
             request: None,
             upstream_connect: Duration::from_secs(5),

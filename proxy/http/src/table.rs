@@ -1,15 +1,16 @@
 //! The routes of all scopes, linked to backends, and the place where a thread keeps them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use gatefleet_matcher::{Hit, HostIndex, Request};
 
 use crate::{
-    compile::{CompiledHost, CompiledPolicy},
+    compile::{CompiledHost, CompiledPolicy, Rule},
     settings::Settings,
 };
 
-/// Finds what virtual hosts name. Asked once per name and table.
+/// Finds what virtual hosts name. Asked once per name and virtual host.
 pub trait Resolve<B> {
     /// The backend resource of this name; `None`: its share of requests is answered 503.
     fn backend(&self, name: &str) -> Option<B>;
@@ -17,17 +18,43 @@ pub trait Resolve<B> {
     fn policy(&self, name: &str) -> Option<Arc<CompiledPolicy>>;
 }
 
+/// A virtual host and what it names.
+#[derive(Debug)]
+pub(crate) struct LinkedHost<B> {
+    host: Arc<CompiledHost>,
+    backends: Box<[Option<B>]>,
+    policies: Box<[Option<Arc<CompiledPolicy>>]>,
+}
+
+impl<B> LinkedHost<B> {
+    /// Name of a backend and the backend, if it exists.
+    pub(crate) fn backend(&self, index: usize) -> (&str, Option<&B>) {
+        let name = self.host.names.backends.get(index).map_or("", AsRef::as_ref);
+        (name, self.backends.get(index).and_then(Option::as_ref))
+    }
+
+    pub(crate) fn policy(&self, index: usize) -> Option<&CompiledPolicy> {
+        self.policies.get(index)?.as_deref()
+    }
+
+    pub(crate) fn rule(&self, index: usize) -> Option<&Rule> {
+        self.host.rules.get(index)
+    }
+}
+
+type Scopes<B> = HashMap<Box<str>, HostIndex<Arc<LinkedHost<B>>>>;
+
 /// Everything a thread serves. Cloning is shallow: give each thread an `Arc` of its own, so that they
 /// do not share a reference count.
 #[derive(Debug)]
 pub struct Table<B> {
     settings: Arc<Settings>,
-    hosts: Arc<Vec<(Arc<CompiledHost>, Vec<Option<B>>)>>,
+    scopes: Arc<Scopes<B>>,
 }
 
 impl<B> Clone for Table<B> {
     fn clone(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), hosts: Arc::clone(&self.hosts) }
+        Self { settings: Arc::clone(&self.settings), scopes: Arc::clone(&self.scopes) }
     }
 }
 
@@ -36,28 +63,55 @@ impl<B> Table<B> {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+
+    /// How many virtual hosts there are.
+    pub fn host_count(&self) -> usize {
+        self.scopes.values().map(HostIndex::len).fold(0, usize::saturating_add)
+    }
+
+    /// The most specific virtual host with a match that fits, and that match.
+    pub(crate) fn find(
+        &self,
+        scope: &str,
+        host: &[u8],
+        request: &impl Request,
+    ) -> Option<(&LinkedHost<B>, Hit)> {
+        let hosts = self.scopes.get(scope)?;
+        hosts.candidates(host).find_map(|linked| {
+            let hit = linked.host.index.find(request)?;
+            Some((linked.as_ref(), hit))
+        })
+    }
 }
 
 /// Collects linked virtual hosts.
 #[derive(Debug)]
 pub struct TableBuilder<B> {
-    table: Table<B>,
+    settings: Settings,
+    scopes: Scopes<B>,
 }
 
 impl<B> TableBuilder<B> {
     /// A table without routes.
     pub fn new(settings: Settings) -> Self {
-        Self { table: Table { settings: Arc::new(settings), hosts: Arc::default() } }
+        Self { settings, scopes: HashMap::new() }
     }
 
     /// Adds a virtual host; of two for the same scope and pattern the later one stays.
-    pub fn add(&mut self, _host: &Arc<CompiledHost>, _names: &impl Resolve<B>) -> &mut Self {
+    pub fn add(&mut self, host: &Arc<CompiledHost>, names: &impl Resolve<B>) -> &mut Self {
+        let linked = LinkedHost {
+            host: Arc::clone(host),
+            backends: host.backend_names().map(|name| names.backend(name)).collect(),
+            policies: host.policy_names().map(|name| names.policy(name)).collect(),
+        };
+        let scope = self.scopes.entry(host.scope().into()).or_default();
+        scope.insert(&host.hostname, Arc::new(linked));
         self
     }
 
     /// The finished table.
     pub fn build(self) -> Table<B> {
-        self.table
+        Table { settings: Arc::new(self.settings), scopes: Arc::new(self.scopes) }
     }
 }
 

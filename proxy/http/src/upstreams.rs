@@ -1,6 +1,6 @@
 //! What the engine asks of the connection pools.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{observe::Failure, peer::Upstream};
 

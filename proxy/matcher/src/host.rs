@@ -32,7 +32,10 @@ impl<T> HostIndex<T> {
     }
 
     /// Every value that may answer `host`: exact, one label, suffix from long to short, any.
-    pub fn candidates<'a>(&'a self, host: &'a [u8]) -> impl Iterator<Item = &'a T> {
+    pub fn candidates<'a, 'h>(
+        &'a self,
+        host: &'h [u8],
+    ) -> impl Iterator<Item = &'a T> + use<'a, 'h, T> {
         let exact = lookup(&self.exact, host);
         let parent = parents(host).next();
         let one_label = parent.and_then(|parent| lookup(&self.one_label, parent));

@@ -17,7 +17,7 @@ use gatefleet_snapshot::v1;
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
 pub use policy::{CompiledPolicy, compile_policy};
-pub(crate) use rule::{Action, Direct, Redirect, Retry, Rule, RuleTimeouts};
+pub(crate) use rule::{Action, Direct, Redirect, Retry, Rule};
 pub use tier::compile_tier;
 
 /// Why a resource cannot be served.

@@ -197,6 +197,7 @@ impl Chunked {
             return Ok(Step::More { skip });
         }
         match self.trailers.find_end(section, 0).map_err(|rejection| rejection.reason)? {
+            Some(bounds) if bounds.end > max => Err("TrailersTooLarge"),
             Some(bounds) => {
                 Ok(Step::End { skip: skip.saturating_add(bounds.end), trailers: bounds.end })
             }
@@ -210,8 +211,11 @@ impl Chunked {
 mod tests {
     use super::*;
 
+    /// Body, trailer section, what follows.
+    type Decoded = (Vec<u8>, Vec<u8>, Vec<u8>);
+
     /// Feeds the text in pieces of `size` bytes; returns the body, the trailer section and what is left.
-    fn decode(text: &[u8], size: usize) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), &'static str> {
+    fn decode(text: &[u8], size: usize) -> Result<Decoded, &'static str> {
         let mut decoder = Decoder::chunked();
         let (mut body, mut held, mut fed) = (Vec::new(), Vec::new(), 0);
         loop {

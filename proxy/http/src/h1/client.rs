@@ -16,8 +16,7 @@ use crate::{
 };
 
 /// What a backend may send; responses have no body limit.
-const BOUNDS: Bounds =
-    Bounds { head_bytes: 64 * 1024, fields: super::MAX_FIELDS, body_bytes: None };
+const BOUNDS: Bounds = Bounds { head_bytes: 64 * 1024, fields: super::MAX_FIELDS };
 
 /// A connection towards a backend. Between exchanges it owns no buffer, so it is what a pool keeps.
 #[derive(Debug)]

@@ -19,8 +19,6 @@ pub(crate) struct Bounds {
     pub(crate) head_bytes: usize,
     /// Fields of a head or a trailer section.
     pub(crate) fields: usize,
-    /// Bytes of a body.
-    pub(crate) body_bytes: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -31,7 +29,6 @@ pub(crate) struct Inbound {
     pub(crate) ended: bool,
     decoder: Decoder,
     initial: Decoder,
-    body_bytes: u64,
     trailers: Option<Box<Fields>>,
     failed: Option<StreamError>,
 }
@@ -50,7 +47,6 @@ impl Inbound {
             ended: false,
             decoder: Decoder::Done,
             initial: Decoder::Done,
-            body_bytes: 0,
             trailers: None,
             failed: None,
         }
@@ -59,13 +55,13 @@ impl Inbound {
     /// A body begins at the front of the buffer.
     pub(crate) fn begin(&mut self, decoder: Decoder) {
         (self.decoder, self.initial) = (decoder, decoder);
-        self.body_bytes = 0;
         self.trailers = None;
     }
 
     /// Goes back to where [`Inbound::begin`] and [`Buffer::set_mark`] were called.
     pub(crate) fn rewind(&mut self) -> bool {
-        let possible = self.failed.is_none() && self.buffer.rewind();
+        let empty = self.initial.is_done();
+        let possible = self.failed.is_none() && (empty || self.buffer.rewind());
         if possible {
             self.begin(self.initial);
         }
@@ -74,11 +70,6 @@ impl Inbound {
 
     pub(crate) fn is_complete(&self) -> bool {
         self.decoder.is_done()
-    }
-
-    /// Bytes of body that were consumed.
-    pub(crate) fn body_bytes(&self) -> u64 {
-        self.body_bytes
     }
 
     /// Reads once into the buffer; 0 is the end of the stream.
@@ -163,7 +154,6 @@ impl Inbound {
             }
             Step::Data { skip, length } => {
                 self.buffer.consume(skip);
-                self.check_limit(length)?;
                 return Ok(Some(Found::Data(length)));
             }
         }
@@ -173,19 +163,7 @@ impl Inbound {
         }))
     }
 
-    fn check_limit(&self, length: usize) -> Result<(), StreamError> {
-        let length = u64::try_from(length).unwrap_or(u64::MAX);
-        match self.bounds.body_bytes {
-            Some(limit) if self.body_bytes.saturating_add(length) > limit => {
-                Err(StreamError::TooLarge)
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn consume(&mut self, count: usize) {
-        let more = u64::try_from(count).unwrap_or(u64::MAX);
-        self.body_bytes = self.body_bytes.saturating_add(more);
         self.decoder.consume(count);
         self.buffer.consume(count);
     }

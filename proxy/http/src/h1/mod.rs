@@ -4,6 +4,7 @@ mod body;
 mod client;
 mod emit;
 mod inbound;
+mod options;
 mod outbound;
 mod parse_request;
 mod parse_response;
@@ -15,6 +16,7 @@ mod trailers;
 pub use client::Client;
 pub(crate) use inbound::Bounds;
 pub(crate) use server::{HeadError, Server};
+pub(crate) use target::write_canonical;
 
 /// Most fields that any limit may allow.
 pub(crate) const MAX_FIELDS: usize = 256;

@@ -48,21 +48,13 @@ pub(crate) struct Outbound {
     text: Vec<u8>,
     sent: usize,
     pub(crate) encoder: Encoder,
-    body_bytes: u64,
     unflushed: bool,
     closing: bool,
 }
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self {
-            text: Vec::new(),
-            sent: 0,
-            encoder: Encoder::Done,
-            body_bytes: 0,
-            unflushed: false,
-            closing: false,
-        }
+        Self { text: Vec::new(), sent: 0, encoder: Encoder::Done, unflushed: false, closing: false }
     }
 }
 
@@ -77,12 +69,6 @@ impl Outbound {
 
     pub(crate) fn begin(&mut self, encoder: Encoder) {
         self.encoder = encoder;
-        self.body_bytes = 0;
-    }
-
-    /// Bytes of body that were accepted.
-    pub(crate) fn body_bytes(&self) -> u64 {
-        self.body_bytes
     }
 
     /// The message is complete and written.
@@ -126,7 +112,6 @@ impl Outbound {
 
     fn note_sent(&mut self, count: usize) {
         let more = u64::try_from(count).unwrap_or(u64::MAX);
-        self.body_bytes = self.body_bytes.saturating_add(more);
         match &mut self.encoder {
             Encoder::Length(left) => {
                 *left = left.saturating_sub(more);

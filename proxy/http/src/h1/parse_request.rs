@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use gatefleet_matcher::trim_host;
 
-use super::{MAX_FIELDS, Rejection, scan::has_bare_return, target};
+use super::{MAX_FIELDS, Rejection, options::Options, scan::has_bare_return, target};
 use crate::{
     grammar,
     head::{Body, RequestHead, Version},
@@ -38,7 +38,7 @@ pub(crate) fn parse_request(
     for field in request.headers.iter() {
         seen.take(field.name.as_bytes(), field.value, head)?;
     }
-    seen.strip_named(request.headers, head);
+    seen.options.strip_named(request.headers, &mut head.fields);
     seen.judge_framing(head)?;
     let method = request.method.unwrap_or_default().as_bytes();
     let target = request.path.unwrap_or_default().as_bytes();
@@ -63,10 +63,7 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade_token: bool,
-    names_fields: bool,
+    options: Options,
     expect: bool,
 }
 
@@ -85,7 +82,7 @@ impl<'a> Seen<'a> {
                 }
             }
             6 if is(name, b"expect") => self.take_expect(value)?,
-            10 if is(name, b"connection") => self.take_connection(value)?,
+            10 if is(name, b"connection") => self.options.take(value).map_err(Rejection::bad)?,
             14 if is(name, b"content-length") => {
                 let length = grammar::parse_length(value);
                 let length = length.ok_or(Rejection::bad("BadContentLength"))?;
@@ -114,21 +111,6 @@ impl<'a> Seen<'a> {
         Ok(())
     }
 
-    fn take_connection(&mut self, value: &[u8]) -> Result<(), Rejection> {
-        for token in grammar::list(value) {
-            if !grammar::is_token(token) {
-                return Err(Rejection::bad("BadConnection"));
-            }
-            match token.len() {
-                5 if is(token, b"close") => self.close = true,
-                7 if is(token, b"upgrade") => self.upgrade_token = true,
-                10 if is(token, b"keep-alive") => self.keep_alive = true,
-                _ => self.names_fields = true,
-            }
-        }
-        Ok(())
-    }
-
     fn take_coding(&mut self, value: &[u8]) -> Result<(), Rejection> {
         if self.chunked {
             return Err(Rejection::bad("DuplicateTransferEncoding"));
@@ -145,19 +127,6 @@ impl<'a> Seen<'a> {
         })
     }
 
-    /// Removes what Connection names, besides what is hop-by-hop anyway.
-    fn strip_named(&self, fields: &[httparse::Header<'_>], head: &mut RequestHead) {
-        if !self.names_fields {
-            return;
-        }
-        let connection = |field: &&httparse::Header<'_>| is(field.name.as_bytes(), b"connection");
-        for field in fields.iter().filter(connection) {
-            for token in grammar::list(field.value) {
-                head.fields.retain(|kept| !kept.name.eq_ignore_ascii_case(token));
-            }
-        }
-    }
-
     fn judge_framing(&self, head: &mut RequestHead) -> Result<(), Rejection> {
         head.body = match (self.chunked, self.length) {
             (true, Some(_)) => return Err(Rejection::bad("LengthAndTransferEncoding")),
@@ -170,7 +139,7 @@ impl<'a> Seen<'a> {
         };
         let has_body = !matches!(head.body, Body::Empty | Body::Length(0));
         head.expects_continue = self.expect && has_body && head.version == Version::Http11;
-        head.keep_alive = !self.close && (head.version == Version::Http11 || self.keep_alive);
+        head.keep_alive = self.options.keeps_alive(head.version);
         Ok(())
     }
 
@@ -220,7 +189,7 @@ impl<'a> Seen<'a> {
         head: &mut RequestHead,
     ) -> Result<(), Rejection> {
         let has_body = !matches!(head.body, Body::Empty | Body::Length(0));
-        if !self.upgrade_token || has_body || head.version == Version::Http10 {
+        if !self.options.upgrade || has_body || head.version == Version::Http10 {
             return Ok(());
         }
         let mut offers = fields.iter().filter(|field| is(field.name.as_bytes(), b"upgrade"));

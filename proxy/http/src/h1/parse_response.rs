@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{MAX_FIELDS, body::Decoder, scan::has_bare_return};
+use super::{MAX_FIELDS, body::Decoder, options::Options, scan::has_bare_return};
 use crate::{
     grammar,
     head::{Body, ResponseHead, Version},
@@ -58,7 +58,7 @@ pub(crate) fn parse_response(
     for field in response.headers.iter() {
         seen.take(field.name.as_bytes(), field.value, head)?;
     }
-    seen.strip_named(response.headers, head);
+    seen.options.strip_named(response.headers, &mut head.fields);
     seen.judge(asked, head)
 }
 
@@ -66,10 +66,7 @@ pub(crate) fn parse_response(
 struct Seen<'a> {
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade_token: bool,
-    names_fields: bool,
+    options: Options,
     upgrade: Option<&'a [u8]>,
 }
 
@@ -86,7 +83,7 @@ impl<'a> Seen<'a> {
                     return Err(bad("DuplicateUpgrade"));
                 }
             }
-            10 if is(name, b"connection") => self.take_connection(value)?,
+            10 if is(name, b"connection") => self.options.take(value).map_err(bad)?,
             14 if is(name, b"content-length") => {
                 let length = grammar::parse_length(value).ok_or(bad("BadContentLength"))?;
                 if self.length.replace(length).is_some() {
@@ -107,40 +104,13 @@ impl<'a> Seen<'a> {
         Ok(())
     }
 
-    fn take_connection(&mut self, value: &[u8]) -> Result<(), Malformed> {
-        for token in grammar::list(value) {
-            if !grammar::is_token(token) {
-                return Err(bad("BadConnection"));
-            }
-            match token.len() {
-                5 if is(token, b"close") => self.close = true,
-                7 if is(token, b"upgrade") => self.upgrade_token = true,
-                10 if is(token, b"keep-alive") => self.keep_alive = true,
-                _ => self.names_fields = true,
-            }
-        }
-        Ok(())
-    }
-
-    fn strip_named(&self, fields: &[httparse::Header<'_>], head: &mut ResponseHead) {
-        if !self.names_fields {
-            return;
-        }
-        let connection = |field: &&httparse::Header<'_>| is(field.name.as_bytes(), b"connection");
-        for field in fields.iter().filter(connection) {
-            for token in grammar::list(field.value) {
-                head.fields.retain(|kept| !kept.name.eq_ignore_ascii_case(token));
-            }
-        }
-    }
-
     fn judge(&self, asked: Asked, head: &mut ResponseHead) -> Result<Decoder, Malformed> {
         if self.chunked && (self.length.is_some() || head.version == Version::Http10) {
             return Err(bad("AmbiguousLength"));
         }
-        head.keep_alive = !self.close && (head.version == Version::Http11 || self.keep_alive);
+        head.keep_alive = self.options.keeps_alive(head.version);
         if head.status == 101 {
-            let protocol = self.upgrade.filter(|_| self.upgrade_token && asked.upgrade);
+            let protocol = self.upgrade.filter(|_| self.options.upgrade && asked.upgrade);
             let protocol = protocol.ok_or(bad("UnwantedUpgrade"))?;
             head.upgrade = Some(head.fields.store(protocol));
         }
@@ -149,10 +119,9 @@ impl<'a> Seen<'a> {
         head.body = match (no_framing, self.chunked, self.length) {
             (true, false, None | Some(0)) => Body::Empty,
             (true, ..) => return Err(bad("LengthWithoutBody")),
-            (false, true, _) => Body::Stream,
             (false, false, Some(length)) => Body::Length(length),
             (false, false, None) if head.bodiless => Body::Empty,
-            (false, false, None) => Body::Stream,
+            (false, ..) => Body::Stream,
         };
         Ok(match (head.bodiless, head.body) {
             (true, _) | (false, Body::Empty) => Decoder::Done,

@@ -118,14 +118,17 @@ impl<I: Io> Server<I> {
         self.version = head.version;
         self.keep_alive = head.keep_alive;
         self.answered = false;
-        self.inbound.buffer.set_mark();
-        self.inbound.buffer.consume(head_bytes);
-        self.inbound.buffer.set_mark();
-        self.inbound.begin(match head.body {
+        let decoder = match head.body {
             Body::Empty => Decoder::Done,
             Body::Length(length) => Decoder::length(length),
             Body::Stream => Decoder::chunked(),
-        });
+        };
+        if decoder.is_done() {
+            self.inbound.buffer.consume(head_bytes);
+        } else {
+            self.inbound.buffer.consume_and_mark(head_bytes);
+        }
+        self.inbound.begin(decoder);
     }
 
     /// Forgets the request; `true`: request and response are complete and another may follow.
@@ -134,10 +137,10 @@ impl<I: Io> Server<I> {
         self.answered && self.keep_alive && self.inbound.is_complete() && self.outbound.is_idle()
     }
 
-    /// Queues a head of our own for a request that was never parsed.
-    pub(crate) fn reject(&mut self, head: &ResponseHead) {
+    /// Prepares for an answer to a request that could not be read.
+    pub(crate) fn forget_request(&mut self) {
         self.version = Version::Http11;
-        self.send_head(head, true);
+        self.inbound.begin(Decoder::Done);
     }
 }
 
@@ -196,7 +199,6 @@ impl<I: Io> Downstream for Server<I> {
     fn start_tunnel(&mut self) {
         self.keep_alive = false;
         self.inbound.buffer.clear_mark();
-        self.inbound.bounds.body_bytes = None;
         self.inbound.begin(Decoder::UntilClose);
         self.outbound.encoder = Encoder::Tunnel;
     }

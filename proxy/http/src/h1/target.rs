@@ -91,20 +91,18 @@ enum Dots {
 }
 
 fn dots(segment: &[u8]) -> Dots {
-    let Some((first, rest)) = strip_dot(segment) else { return Dots::None };
-    debug_assert!(first);
+    let Some(rest) = strip_dot(segment) else { return Dots::None };
     match (rest, strip_dot(rest)) {
         ([], _) => Dots::Same,
-        ([b';', ..], _) => Dots::Ambiguous,
-        (_, Some((_, []))) => Dots::Parent,
-        (_, Some((_, [b';', ..]))) => Dots::Ambiguous,
+        (_, Some([])) => Dots::Parent,
+        ([b';', ..], _) | (_, Some([b';', ..])) => Dots::Ambiguous,
         _ => Dots::None,
     }
 }
 
-fn strip_dot(text: &[u8]) -> Option<(bool, &[u8])> {
+fn strip_dot(text: &[u8]) -> Option<&[u8]> {
     match text {
-        [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => Some((true, rest)),
+        [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => Some(rest),
         _ => None,
     }
 }

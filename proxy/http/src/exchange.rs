@@ -1,0 +1,321 @@
+//! One request from its head to the last byte of its response.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    attempt::{self, Attempt, Fault},
+    clock::{Clock, Expired},
+    compile::{Filter, Retry},
+    connection::ConnectionInfo,
+    decide::{Answer, Plan, Route, decide},
+    edit::filter_response,
+    head::{RequestHead, ResponseHead},
+    observe::{Failure, Observer},
+    peer::{Downstream, StreamError, Upstream},
+    pump::Pump,
+    record::Record,
+    reply::{Facts, reply},
+    table::Table,
+    upstreams::{Checkout, ConnectError, Lease, Report, Upstreams},
+};
+
+/// Heads of one request, lent from a pool.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+}
+
+/// What surrounds an exchange.
+pub(crate) struct Env<'a, U: Upstreams, O> {
+    pub(crate) info: &'a ConnectionInfo,
+    pub(crate) table: &'a Table<U::Backend>,
+    pub(crate) upstreams: &'a U,
+    pub(crate) observer: &'a O,
+    pub(crate) started: Instant,
+    /// The answer says that the connection ends.
+    pub(crate) close: bool,
+}
+
+/// What becomes of the client's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The response is complete.
+    Complete,
+    /// The response is not complete: whatever carries it is cut.
+    Cut,
+}
+
+/// Serves the request in `heads` and reports it.
+pub(crate) async fn exchange<D: Downstream, U: Upstreams, O: Observer>(
+    env: &Env<'_, U, O>,
+    down: &mut D,
+    heads: &mut Heads,
+    clock: &mut Clock,
+) -> Ending {
+    let decision = decide(env.table, env.info, env.upstreams, &mut heads.request);
+    let mut record = Record::new(env.info, decision.origin, env.started);
+    record.rule = decision.rule_name;
+    let settings = env.table.settings();
+    clock.restart(env.started, settings.timeouts.idle);
+    let answer = match decision.plan {
+        Plan::Answer(answer) => Some(answer),
+        Plan::Forward(route) => {
+            record.backend = route.backend_name;
+            let mut forwarding = Forwarding { env, route, retry_left: 0, body_limit: None };
+            forwarding.run(down, heads, clock, &mut record).await.err()
+        }
+    };
+    let ending = match answer {
+        Some(answer) => answer_now(env, down, &answer, heads, clock, &mut record).await,
+        None if record.is_complete => Ending::Complete,
+        None => Ending::Cut,
+    };
+    record.report(env.observer, &heads.request);
+    ending
+}
+
+async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
+    env: &Env<'_, U, O>,
+    down: &mut D,
+    answer: &Answer<'a>,
+    heads: &mut Heads,
+    clock: &mut Clock,
+    record: &mut Record<'a>,
+) -> Ending {
+    clock.restart(Instant::now(), env.table.settings().timeouts.idle);
+    record.reason_is(answer);
+    let Heads { request, response } = heads;
+    let facts = Facts { request, info: env.info, origin: record.origin, close: env.close };
+    match reply(down, answer, facts, response, clock).await {
+        Ok(bytes) => {
+            (record.status, record.body_out) = (answer.status, bytes);
+            Ending::Complete
+        }
+        Err(_gone) => {
+            record.failure = Some(Failure::ClientGone);
+            Ending::Cut
+        }
+    }
+}
+
+/// A request on its way to a backend.
+struct Forwarding<'e, 'a, U: Upstreams, O> {
+    env: &'e Env<'a, U, O>,
+    route: Route<'a, U::Backend>,
+    retry_left: u32,
+    body_limit: Option<u64>,
+}
+
+impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
+    /// `Err`: nothing was sent to the client yet, and this is to be answered.
+    async fn run<D: Downstream>(
+        &mut self,
+        down: &mut D,
+        heads: &mut Heads,
+        clock: &mut Clock,
+        record: &mut Record<'a>,
+    ) -> Result<(), Answer<'a>> {
+        self.begin(heads, clock)?;
+        let mut ask = Checkout {
+            attempt: 0,
+            avoid: None,
+            fresh: false,
+            connect_timeout: self.connect_timeout(),
+        };
+        loop {
+            let tried = self.try_once(&ask, down, heads, clock, record).await;
+            let (fault, reused) = match tried {
+                Ok(done) => return self.respond(done, down, heads, clock, record).await,
+                Err(fault) => fault,
+            };
+            if !self.may_retry(fault, reused && !ask.fresh, &heads.request) || !down.rewind() {
+                return Err(fault.answer());
+            }
+            ask.attempt = ask.attempt.saturating_add(1);
+            if fault == Fault::Stale {
+                ask.fresh = true;
+            } else {
+                self.retry_left = self.retry_left.saturating_sub(1);
+                ask.avoid = record.endpoint;
+                self.back_off(clock).await;
+            }
+        }
+    }
+
+    fn begin(&mut self, heads: &Heads, clock: &mut Clock) -> Result<(), Answer<'a>> {
+        let settings = self.env.table.settings();
+        let rule = self.route.rule;
+        let now = self.env.started;
+        clock.restart(now, rule.timeouts.idle.unwrap_or(settings.timeouts.idle));
+        clock.limit_request(now, rule.timeouts.request.or(settings.timeouts.request));
+        self.retry_left = rule.retry.attempts;
+        self.body_limit = rule.request_body_bytes.or(settings.limits.request_body_bytes);
+        match (heads.request.body, self.body_limit) {
+            (crate::head::Body::Length(length), Some(limit)) if length > limit => {
+                Err(Answer::page(413, "BodyTooLarge", Failure::BodyTooLarge))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn connect_timeout(&self) -> std::time::Duration {
+        let tier = self.env.table.settings().timeouts.upstream_connect;
+        self.route.rule.timeouts.upstream_connect.unwrap_or(tier)
+    }
+
+    /// Gets a connection, sends the request, waits for the response head.
+    async fn try_once<D: Downstream>(
+        &self,
+        ask: &Checkout,
+        down: &mut D,
+        heads: &mut Heads,
+        clock: &mut Clock,
+        record: &mut Record<'a>,
+    ) -> Result<Tried<U::Connection>, (Fault, bool)> {
+        record.attempts = record.attempts.saturating_add(1);
+        let begun = Instant::now();
+        clock.limit_try(begun, self.route.rule.retry.per_try);
+        let checkout = self.env.upstreams.checkout(self.route.backend, ask);
+        let mut lease = match until(clock, down, checkout).await {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(error)) => {
+                record.endpoint = error.endpoint().or(record.endpoint);
+                return Err((Fault::Connect(error), false));
+            }
+            Err(fault) => return Err((fault, false)),
+        };
+        record.endpoint = Some(lease.endpoint);
+        lease.connection.send_head(&heads.request);
+        let mut upload = Pump::new(self.body_limit);
+        let attempt = Attempt { down, up: &mut lease.connection, upload: &mut upload, clock };
+        let result = attempt.run(&mut heads.response).await;
+        let latency = begun.elapsed();
+        (record.upstream, record.body_in) = (Some(latency), upload.bytes);
+        let status = heads.response.status;
+        let fault = match result {
+            Ok(()) if self.retries_status(status) => Fault::Status(status),
+            Ok(()) => return Ok(Tried { lease, upload, latency }),
+            Err(Fault::Upstream(StreamError::Closed | StreamError::Io(_)))
+                if lease.reused && !lease.connection.has_received() =>
+            {
+                Fault::Stale
+            }
+            Err(fault) => fault,
+        };
+        let reused = lease.reused;
+        let status = matches!(fault, Fault::Status(_)).then_some(status);
+        let report = Report { status, failure: fault.blames_endpoint(), latency };
+        self.env.upstreams.checkin(self.route.backend, lease, &report);
+        Err((fault, reused))
+    }
+
+    fn retries_status(&self, status: u16) -> bool {
+        self.retry_left > 0 && self.route.rule.retry.statuses.contains(&status)
+    }
+
+    fn may_retry(&self, fault: Fault, was_pooled: bool, request: &RequestHead) -> bool {
+        let retry: &Retry = &self.route.rule.retry;
+        let repeatable = retry.non_idempotent || is_idempotent(request.method());
+        match fault {
+            Fault::Connect(error) => {
+                error.endpoint().is_some() && retry.connect_failure && self.retry_left > 0
+            }
+            Fault::Stale => was_pooled && repeatable,
+            Fault::Upstream(StreamError::Closed | StreamError::Io(_))
+            | Fault::Expired(Expired::Try, _) => retry.reset && repeatable && self.retry_left > 0,
+            Fault::Status(_) => repeatable && self.retry_left > 0,
+            Fault::Upstream(_) | Fault::Client(_) | Fault::Expired(..) => false,
+        }
+    }
+
+    async fn back_off(&self, clock: &mut Clock) {
+        if let Some(pause) = self.route.rule.retry.backoff {
+            tokio::time::sleep(pause).await;
+            clock.touch();
+        }
+    }
+
+    /// Sends the response to the client.
+    async fn respond<D: Downstream>(
+        &self,
+        tried: Tried<U::Connection>,
+        down: &mut D,
+        heads: &mut Heads,
+        clock: &mut Clock,
+        record: &mut Record<'a>,
+    ) -> Result<(), Answer<'a>> {
+        let Tried { mut lease, mut upload, latency } = tried;
+        let response = &mut heads.response;
+        record.status = response.status;
+        self.edit_response(&mut response.fields);
+        clock.limit_try(Instant::now(), None);
+        let is_tunnel = response.status == 101;
+        down.send_head(response, self.env.close || !(upload.is_done() || is_tunnel));
+        if is_tunnel {
+            down.start_tunnel();
+            lease.connection.start_tunnel();
+            clock.limit_request(Instant::now(), None);
+            upload = Pump::new(None);
+        }
+        let mut download = Pump::new(None);
+        let mut attempt = Attempt { down, up: &mut lease.connection, upload: &mut upload, clock };
+        let result = if is_tunnel {
+            attempt.tunnel(&mut download).await
+        } else {
+            attempt.stream(&mut download).await
+        };
+        (record.body_in, record.body_out) = (upload.bytes, download.bytes);
+        record.is_complete = result.is_ok();
+        let fault = result.err();
+        record.failure = fault.and_then(|fault| fault.answer().failure);
+        let failure = fault.and_then(Fault::blames_endpoint);
+        let report = Report { status: Some(record.status), failure, latency };
+        self.env.upstreams.checkin(self.route.backend, lease, &report);
+        Ok(())
+    }
+
+    fn edit_response(&self, fields: &mut crate::head::Fields) {
+        let filters: [&[Filter]; 2] = [&self.route.choice.filters, &self.route.rule.filters];
+        for filters in filters {
+            filter_response(filters, fields);
+        }
+    }
+}
+
+/// A try that got a response head.
+struct Tried<C> {
+    lease: Lease<C>,
+    upload: Pump,
+    latency: std::time::Duration,
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}
+
+/// Waits for a connection, unless the client goes away or time is up.
+async fn until<D: Downstream, C>(
+    clock: &mut Clock,
+    down: &mut D,
+    checkout: impl Future<Output = Result<Lease<C>, ConnectError>>,
+) -> Result<Result<Lease<C>, ConnectError>, Fault> {
+    let mut checkout = pin!(checkout);
+    poll_fn(|cx: &mut Context<'_>| {
+        if let Poll::Ready(result) = checkout.as_mut().poll(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        if let Poll::Ready(error) = down.poll_gone(cx) {
+            return Poll::Ready(Err(Fault::Client(error)));
+        }
+        clock.poll_expired(cx).map(|expired| Err(attempt::expired(expired, false)))
+    })
+    .await
+}
