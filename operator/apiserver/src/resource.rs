@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{builtin::Strategy, schema::Schema, table::Columns};
+use crate::{
+    builtin::{Strategy, event},
+    schema::Schema,
+    table::Columns,
+};
 
 /// How often something of the API is versioned and named.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Resource {
     pub(crate) stored_group: String,
     /// The version that is stored.
     pub(crate) stored_version: String,
+    /// Go's name of a built-in kind's definition.
+    pub(crate) definition: Option<String>,
     /// A custom resource's rules, `None` for built-in kinds.
     pub(crate) custom: Option<Arc<crate::crd::Custom>>,
 }
@@ -91,15 +97,26 @@ pub(crate) fn group_version(group: &str, version: &str) -> String {
 }
 
 impl Resource {
+    /// Is it the event of `events.k8s.io`, whose store is that of core events?
+    fn is_new_event(&self) -> bool {
+        self.strategy == Strategy::Event && !self.group.is_empty()
+    }
+
     /// An object as this version shows it.
     pub(crate) fn to_served(&self, object: &serde_json::Value) -> serde_json::Value {
         let mut object = object.clone();
+        if self.is_new_event() {
+            event::to_served(&mut object);
+        }
         object["apiVersion"] = serde_json::json!(self.api_version());
         object
     }
 
     /// An object as the store keeps it.
     pub(crate) fn to_stored(&self, mut object: serde_json::Value) -> serde_json::Value {
+        if self.is_new_event() {
+            event::to_stored(&mut object);
+        }
         object["apiVersion"] = serde_json::json!(self.stored_api_version());
         object
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    builtin::{Strategy, event},
     error::{Answer, Failure},
     object,
     resource::Resource,
@@ -85,7 +86,11 @@ fn parse_fields(of: &Resource, text: &str) -> Answer<Vec<(Vec<String>, bool, Str
         if !known {
             return Err(Failure::bad_request(format!("field label not supported: {name}")));
         }
-        // `events` in events.k8s.io name the same fields differently.
+        let name = if of.strategy == Strategy::Event {
+            event::stored_field(name)
+        } else {
+            name.to_owned()
+        };
         fields.push((name.split('.').map(str::to_owned).collect(), equal, value.to_owned()));
     }
     Ok(fields)

@@ -252,6 +252,7 @@ pub(crate) fn resources() -> Vec<Arc<Resource>> {
 fn resource(row: &Row) -> Resource {
     let words = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
     let scaled = matches!(row.strategy, Strategy::Deployment | Strategy::ReplicaSet);
+    let definition = format!("io.k8s.{}.{}", row.package, row.kind);
     Resource {
         group: row.group.into(),
         version: row.version.into(),
@@ -265,7 +266,7 @@ fn resource(row: &Row) -> Resource {
         status: row.status,
         scale: scaled.then(Scale::replicas),
         verbs: if row.strategy == Strategy::Review { &["create"] } else { ALL_VERBS },
-        schema: definitions::structure().schema(&format!("io.k8s.{}.{}", row.package, row.kind)),
+        schema: definitions::structure().schema(&definition),
         strategy: row.strategy,
         columns: builtin_columns(row.group, row.kind),
         selectable: words(row.selectable),
@@ -275,6 +276,7 @@ fn resource(row: &Row) -> Resource {
             row.group.into()
         },
         stored_version: row.version.into(),
+        definition: Some(definition),
         custom: None,
     }
 }

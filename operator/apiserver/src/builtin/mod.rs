@@ -1,8 +1,14 @@
 //! The kinds that Kubernetes itself has, as far as this server serves them.
 
+mod data;
 pub(crate) mod definitions;
+pub(crate) mod event;
 pub(crate) mod kinds;
 mod lists;
+mod networking;
+mod pod;
+mod service;
+mod workload;
 
 /// What is particular to a built-in kind. Everything without particulars is `Plain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +32,12 @@ pub(crate) enum Strategy {
     Custom,
 }
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     crd::definition,
     error::{Answer, Cause},
+    object,
     resource::Resource,
     server::State,
 };
@@ -54,33 +61,78 @@ pub(crate) fn counts_generations(resource: &Resource) -> bool {
 
 /// Fills in the defaults of a built-in kind.
 pub(crate) fn default(resource: &Resource, object: &mut Value) {
-    if resource.strategy == Strategy::CustomResourceDefinition {
-        definition::default(object);
+    match resource.strategy {
+        Strategy::CustomResourceDefinition => definition::default(object),
+        Strategy::Deployment => workload::default_deployment(object),
+        Strategy::EndpointSlice => networking::default_slice(object),
+        Strategy::Event => event::default(object),
+        Strategy::IngressClass => networking::default_class(object),
+        Strategy::Ingress => {
+            let status = object::field_mut(object, "status");
+            object::default_to(status, "loadBalancer", json!({}));
+        }
+        Strategy::Namespace => default_namespace(object),
+        Strategy::Pod => pod::default(object),
+        Strategy::ReplicaSet => workload::default_replica_set(object),
+        Strategy::Secret => data::default_secret(object),
+        Strategy::Service => service::default(object),
+        Strategy::Plain => match resource.kind.as_str() {
+            "HorizontalPodAutoscaler" => workload::default_autoscaler(object),
+            "NetworkPolicy" => networking::default_policy(object),
+            _ => {}
+        },
+        Strategy::ConfigMap | Strategy::Review | Strategy::Custom => {}
     }
+}
+
+fn default_namespace(namespace: &mut Value) {
+    let name = object::name(namespace).to_owned();
+    let labels =
+        object::as_map(object::meta_mut(namespace).entry("labels").or_insert_with(|| json!({})));
+    labels.insert("kubernetes.io/metadata.name".into(), json!(name));
+    object::default_to(object::field_mut(namespace, "spec"), "finalizers", json!(["kubernetes"]));
+    object::default_to(object::field_mut(namespace, "status"), "phase", "Active");
 }
 
 /// Admission and allocation for a built-in kind.
 pub(crate) fn prepare(
-    _state: &State,
+    state: &State,
     resource: &Resource,
     old: Option<&Value>,
     object: &mut Value,
 ) -> Answer<()> {
-    if resource.strategy == Strategy::CustomResourceDefinition {
-        definition::observe(old, object);
+    match resource.strategy {
+        Strategy::CustomResourceDefinition => definition::observe(old, object),
+        Strategy::Ingress if old.is_none() => networking::choose_class(state, object),
+        Strategy::Service => service::prepare(state, resource, old, object)?,
+        _ => {}
     }
     Ok(())
 }
 
 /// The rules of a built-in kind.
-pub(crate) fn validate(
-    _state: &State,
-    resource: &Resource,
-    old: Option<&Value>,
-    object: &Value,
-) -> Vec<Cause> {
+pub(crate) fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
     match resource.strategy {
         Strategy::CustomResourceDefinition => definition::validate(object, old),
-        _ => Vec::new(),
+        Strategy::ConfigMap => data::validate_data(old, object),
+        Strategy::Deployment | Strategy::ReplicaSet => workload::validate(old, object),
+        Strategy::EndpointSlice => networking::validate_slice(old, object),
+        Strategy::Ingress => networking::validate_ingress(object),
+        Strategy::IngressClass => networking::validate_class(old, object),
+        Strategy::Pod => {
+            let mut causes = Vec::new();
+            pod::validate_spec(&object["spec"], "spec", &mut causes);
+            if let Some(old) = old {
+                pod::validate_update(old, object, &mut causes);
+            }
+            causes
+        }
+        Strategy::Secret => data::validate_secret(old, object),
+        Strategy::Service => service::validate(old, object),
+        Strategy::Plain
+        | Strategy::Event
+        | Strategy::Namespace
+        | Strategy::Review
+        | Strategy::Custom => Vec::new(),
     }
 }

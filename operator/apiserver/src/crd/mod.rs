@@ -77,6 +77,7 @@ fn resource(definition: &Value, version: &Value) -> Resource {
             .collect(),
         stored_group: group.clone(),
         stored_version,
+        definition: None,
         custom: Some(Arc::new(Custom { raw, rules })),
         group,
         version: name,

@@ -151,7 +151,7 @@ impl State {
             managed::track(writing, None, &mut object);
         }
         builtin::prepare(self, resource, None, &mut object)?;
-        self.check(resource, None, &object)?;
+        check(resource, None, &object)?;
         self.store_checked(writing, None, key, object)
     }
 
@@ -176,7 +176,7 @@ impl State {
         if managed::same_but_times(old, &object) {
             return Ok(Arc::clone(old));
         }
-        self.check(resource, Some(old), &object)?;
+        check(resource, Some(old), &object)?;
         self.store_checked(writing, Some(old), key, object)
     }
 
@@ -242,22 +242,22 @@ impl State {
         }
         Ok(())
     }
+}
 
-    /// Everything that may be wrong with a complete object.
-    fn check(&self, resource: &Resource, old: Option<&Value>, object: &Value) -> Answer<()> {
-        let mut causes = names::check_metadata(resource, object);
-        if let Some(custom) = &resource.custom {
-            validate::validate(object, old, &resource.schema, "", &mut causes);
-            if causes.is_empty() {
-                custom.check_rules(object, old, &mut causes);
-            }
-        }
-        causes.extend(builtin::validate(self, resource, old, object));
+/// Everything that may be wrong with a complete object.
+fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Answer<()> {
+    let mut causes = names::check_metadata(resource, object);
+    if let Some(custom) = &resource.custom {
+        validate::validate(object, old, &resource.schema, "", &mut causes);
         if causes.is_empty() {
-            return Ok(());
+            custom.check_rules(object, old, &mut causes);
         }
-        Err(Failure::invalid(resource, object::name(object), causes))
     }
+    causes.extend(builtin::validate(resource, old, object));
+    if causes.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::invalid(resource, object::name(object), causes))
 }
 
 /// System metadata of a new object; what the client said about it does not count.
