@@ -215,3 +215,78 @@ fn with_certificate<T>(
         X509Certificate::from_der(&first.contents).map_err(|error| wrong(error.to_string()))?;
     Ok(read(&certificate))
 }
+
+#[cfg(test)]
+mod tests {
+    use gatefleet_names::{FleetKey, Tier};
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn tier() -> TierKey {
+        FleetKey::new("edge", "prod").tier(Tier::NorthSouth)
+    }
+
+    #[test]
+    fn an_authority_survives_its_secret() {
+        let now = SystemTime::now();
+        let made = ChannelAuthority::generate("edge/prod", now).unwrap();
+        let read = ChannelAuthority::from_pem(made.certificate_pem(), made.key_pem()).unwrap();
+        let leaf = read.issue_client(&tier(), now).unwrap();
+        let trust = crate::trust::Trust::default();
+        trust.set(&tier(), made.certificate_pem()).unwrap();
+        let der = Pem::iter_from_buffer(leaf.certificate_pem.as_bytes()).next().unwrap().unwrap();
+        let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let verified = rustls::server::danger::ClientCertVerifier::verify_client_cert(
+            &trust,
+            &der.contents.into(),
+            &[],
+            rustls::pki_types::UnixTime::since_unix_epoch(seconds),
+        );
+        assert!(verified.is_ok(), "{verified:?}");
+    }
+
+    #[test]
+    fn what_is_no_authority_is_refused() {
+        let now = SystemTime::now();
+        let (one, two) = (
+            ChannelAuthority::generate("one", now).unwrap(),
+            ChannelAuthority::generate("two", now).unwrap(),
+        );
+        let leaf = one.issue_client(&tier(), now).unwrap();
+        for (certificate, key, wanted) in [
+            ("", one.key_pem(), "no PEM block"),
+            (one.certificate_pem(), "", "read channel certificate"),
+            (one.certificate_pem(), two.key_pem(), "do not belong together"),
+            (&leaf.certificate_pem, &leaf.key_pem, "not a CA"),
+        ] {
+            let said = ChannelAuthority::from_pem(certificate, key).unwrap_err().to_string();
+            assert!(said.contains(wanted), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_renewed_at_two_thirds_of_its_life() {
+        let now = SystemTime::now();
+        let authority = ChannelAuthority::generate("edge/prod", now).unwrap();
+        for leaf in [authority.issue_client(&tier(), now), authority.issue_server(now)] {
+            let leaf = leaf.unwrap().certificate_pem;
+            assert!(!needs_renewal(&leaf, now));
+            assert!(!needs_renewal(&leaf, now + 59 * DAY));
+            assert!(needs_renewal(&leaf, now + 61 * DAY));
+            assert!(needs_renewal(&leaf, now + 200 * DAY));
+        }
+        assert!(!needs_renewal(authority.certificate_pem(), now + 365 * DAY));
+        assert!(needs_renewal("", now));
+    }
+
+    #[test]
+    fn keys_never_show_in_debug_output() {
+        let now = SystemTime::now();
+        let authority = ChannelAuthority::generate("edge/prod", now).unwrap();
+        let leaf = authority.issue_client(&tier(), now).unwrap();
+        let shown = format!("{authority:?} {leaf:?}");
+        assert!(shown.contains("BEGIN CERTIFICATE") && !shown.contains("PRIVATE"), "{shown}");
+    }
+}

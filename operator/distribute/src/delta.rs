@@ -169,8 +169,8 @@ mod tests {
     }
 
     fn names(changes: &Changes) -> (Vec<&str>, Vec<&str>, bool) {
-        let upserts = changes.upserts.iter().map(|resource| &resource.name[..]).collect();
-        (upserts, changes.removals.iter().map(|name| &name[..]).collect(), changes.full)
+        let upserts = changes.upserts.iter().map(|resource| resource.name.as_str()).collect();
+        (upserts, changes.removals.iter().map(String::as_str).collect(), changes.full)
     }
 
     #[test]

@@ -162,3 +162,129 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const GOOD: &str =
+        r#"{"schemaVersion": 1, "resources": [{"name": "backend/a", "backend": {}}]}"#;
+    const YAML: &str = "schemaVersion: 1\nresources:\n- name: backend/a\n  backend: {}\n- name: backend/b\n  backend: {}\n";
+
+    /// What accidents leave behind.
+    const DAMAGED: [&str; 20] = [
+        "",
+        " ",
+        "\n\n\n",
+        "\0\0\0\0\0\0\0\0",
+        "{",
+        "{}",
+        "[]",
+        "null",
+        "42",
+        "\"text\"",
+        r#"{"schemaVersion": 1}"#,
+        r#"{"schemaVersion": 1, "resources": null}"#,
+        r#"{"schemaVersion": 1, "resources": [}"#,
+        r#"{"schemaVersion": 1, "resources": [{"name": "backend/a", "back"#,
+        r#"{"schemaVersion": 1, "resources": [{"name": "backend/a"}]}"#,
+        r#"{"schemaVersion": 1, "resources": [{"name": "backend/a", "backend": {"dns": 1}}]}"#,
+        r#"{"schemaVersion": 9, "resources": []}"#,
+        r#"{"schemaVersion": 1, "resources": []} {"schemaVersion": 1, "resources": []}"#,
+        "schemaVersion: 1\nresources:\n- name: backend/a\n  backend: {",
+        "<<<<<<< ours\nschemaVersion: 1\n",
+    ];
+
+    struct Place {
+        directory: tempfile::TempDir,
+        follower: Follower,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("snapshot.json");
+            Self { directory, follower: Follower { path, started: false, seen: None, taken: None } }
+        }
+
+        fn write(&self, text: &str) {
+            fs::write(&self.follower.path, text).unwrap();
+        }
+
+        fn replace(&self, text: &str) {
+            let fresh = self.directory.path().join("fresh");
+            fs::write(&fresh, text).unwrap();
+            fs::rename(fresh, &self.follower.path).unwrap();
+        }
+
+        fn look(&mut self) -> &'static str {
+            match self.follower.look() {
+                Look::Unchanged => "unchanged",
+                Look::Take(_) => "taken",
+                Look::Problem(problem) => {
+                    assert!(problem.contains("snapshot.json: "), "{problem}");
+                    "problem"
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_replaced_file_is_taken_at_once_and_only_once() {
+        let mut place = Place::new();
+        assert_eq!(place.look(), "problem", "there is no file yet");
+        place.replace(GOOD);
+        assert_eq!([place.look(), place.look(), place.look()], ["taken", "unchanged", "unchanged"]);
+        place.replace(&GOOD.replace("backend/a", "backend/b"));
+        assert_eq!([place.look(), place.look()], ["taken", "unchanged"]);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_waits_until_it_is_complete() {
+        let mut place = Place::new();
+        place.replace(GOOD);
+        assert_eq!(place.look(), "taken");
+        for end in [1, 20, 40] {
+            place.write(GOOD.split_at(end).0);
+            assert_eq!(place.look(), "unchanged", "{end} bytes");
+        }
+        place.write(&format!("{GOOD}\n"));
+        assert_eq!([place.look(), place.look(), place.look()], ["unchanged", "taken", "unchanged"]);
+    }
+
+    #[test]
+    fn yaml_may_be_cut_off_unnoticed_so_it_must_settle() {
+        let mut place = Place::new();
+        place.replace(YAML);
+        assert_eq!(place.look(), "taken", "at the start there is nothing to lose");
+        place.replace(YAML.split_at(YAML.len() - 28).0);
+        assert_eq!(place.look(), "unchanged");
+        place.write(YAML);
+        assert_eq!([place.look(), place.look(), place.look()], ["unchanged", "taken", "unchanged"]);
+    }
+
+    #[test]
+    fn damage_is_never_taken_and_is_told_once() {
+        let mut place = Place::new();
+        place.replace(GOOD);
+        assert_eq!(place.look(), "taken");
+        for damaged in DAMAGED {
+            place.write(damaged);
+            let looks = [place.look(), place.look(), place.look()];
+            assert_eq!(looks, ["unchanged", "problem", "unchanged"], "written: {damaged:?}");
+            place.replace(damaged);
+            let looks = [place.look(), place.look(), place.look()];
+            assert!(!looks.contains(&"taken"), "replaced: {damaged:?}: {looks:?}");
+            assert!(looks.contains(&"problem"), "replaced: {damaged:?}: {looks:?}");
+        }
+        fs::remove_file(&place.follower.path).unwrap();
+        assert_eq!(place.look(), "problem");
+        fs::create_dir(&place.follower.path).unwrap();
+        assert_eq!(place.look(), "problem");
+        fs::remove_dir(&place.follower.path).unwrap();
+        place.replace(GOOD);
+        assert_eq!(place.look(), "taken");
+    }
+}

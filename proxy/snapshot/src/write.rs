@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::{
     SCHEMA_VERSION,
     v1::{Resource, Snapshot, Watermark},
@@ -34,15 +36,24 @@ pub fn sorted_snapshot(
 ///
 /// When the tree cannot be written in `format`; no snapshot that [`crate::read_snapshot`] gave does that.
 pub fn write_snapshot(snapshot: &Snapshot, format: Format) -> Result<String, std::io::Error> {
+    let Snapshot { schema_version, watermark, resources } = snapshot;
+    let file = File { schema_version: *schema_version, watermark, resources };
     let mut text = match format {
-        Format::Json => serde_json::to_string_pretty(snapshot)?,
-        Format::Yaml => {
-            let tree = serde_json::to_value(snapshot)?;
-            serde_saphyr::to_string(&tree).map_err(std::io::Error::other)?
-        }
+        Format::Json => serde_json::to_string_pretty(&file)?,
+        Format::Yaml => serde_saphyr::to_string(&file).map_err(std::io::Error::other)?,
     };
     if !text.ends_with('\n') {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Unlike protobuf's JSON this writes an empty list too: readers take a missing one for a file cut off.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    schema_version: u32,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    watermark: &'a [Watermark],
+    resources: &'a [Resource],
 }
