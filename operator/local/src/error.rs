@@ -28,7 +28,9 @@ pub enum Error {
         beside: PathBuf,
     },
     /// Every pair of loopback ranges is taken.
-    #[error("cannot listen on port {port} of any of 127.96.0.1 to 127.106.0.1: {source}; stop another `gatefleet local`, or what listens on port {port}")]
+    #[error(
+        "cannot listen on port {port} of any of 127.96.0.1 to 127.106.0.1: {source}; stop another `gatefleet local`, or what listens on port {port}"
+    )]
     Ranges {
         /// The API server's port.
         port: u16,

@@ -76,10 +76,13 @@ fn create_private(path: &Path) -> io::Result<()> {
         created => return created,
     }
     let found = fs::symlink_metadata(path)?;
-    if found.is_dir() && found.uid() == current_user() && found.mode() & 0o077 == 0 {
+    if found.is_dir() && found.uid() == current_user() && found.mode().trailing_zeros() >= 6 {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, "it exists and is not private to this user"))
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "it exists and is not private to this user",
+    ))
 }
 
 fn wipe_stale(base: &Path) -> io::Result<()> {
@@ -94,7 +97,8 @@ fn wipe_stale(base: &Path) -> io::Result<()> {
 }
 
 fn is_stale(path: &Path) -> bool {
-    let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with("local-"));
+    let ours =
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with("local-"));
     if !ours {
         return false;
     }

@@ -21,6 +21,7 @@ mod screen;
 mod session;
 
 pub use error::Error;
-pub use network::{Network, Ports};
+pub use network::{Network, Ports, RaisedBecause};
+pub use runtime::OFFERED_PORTS;
 pub use screen::Presentation;
 pub use session::{Local, OperatorSettings, Options, run};

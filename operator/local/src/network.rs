@@ -116,12 +116,12 @@ impl Ports {
     pub fn remark(self) -> Option<&'static str> {
         match self {
             Self::Same => None,
-            Self::Raised(RaisedBecause::NotAllowed) => {
-                Some("An ordinary user cannot listen below port 1024: such ports are offered 8000 higher (80 at 8080, 443 at 8443).")
-            }
-            Self::Raised(RaisedBecause::InUse) => {
-                Some("Another program listens on port 80 of all addresses: ports below 1024 are offered 8000 higher (80 at 8080, 443 at 8443).")
-            }
+            Self::Raised(RaisedBecause::NotAllowed) => Some(
+                "An ordinary user cannot listen below port 1024: such ports are offered 8000 higher (80 at 8080, 443 at 8443).",
+            ),
+            Self::Raised(RaisedBecause::InUse) => Some(
+                "Another program listens on port 80 of all addresses: ports below 1024 are offered 8000 higher (80 at 8080, 443 at 8443).",
+            ),
         }
     }
 }
@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn only_low_ports_are_raised() {
         let raised = Ports::Raised(RaisedBecause::NotAllowed);
-        assert_eq!((raised.offered(80), raised.offered(443), raised.offered(3000)), (8080, 8443, 3000));
+        assert_eq!(
+            (raised.offered(80), raised.offered(443), raised.offered(3000)),
+            (8080, 8443, 3000)
+        );
         assert_eq!(Ports::Same.offered(80), 80);
     }
 }

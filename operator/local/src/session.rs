@@ -2,8 +2,8 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::Error;
 use crate::directory::{self, Follower, Notice};
 use crate::home::Home;
 use crate::network::{Network, Ports};
 use crate::runtime::{self, Logs, Programs, Runtime};
 use crate::screen::{self, Presentation, Screen};
-use crate::Error;
 
 /// How long processes get to end when everything ends: what they serve is going away with them.
 const GRACE: Duration = Duration::from_millis(300);
@@ -253,7 +253,9 @@ async fn define(client: &Client) -> Result<(), Error> {
     let parameters = PatchParams::apply("gatefleet-local").force();
     let broken = |error: &dyn std::fmt::Display| Error::Server(error.to_string());
     let name = definition.name_any();
-    api.patch(&name, &parameters, &Patch::Apply(&definition)).await.map_err(|error| broken(&error))?;
+    api.patch(&name, &parameters, &Patch::Apply(&definition))
+        .await
+        .map_err(|error| broken(&error))?;
     let established = await_condition(api, &name, conditions::is_crd_established());
     match tokio::time::timeout(ESTABLISH, established).await {
         Ok(Ok(_)) => Ok(()),
@@ -275,7 +277,9 @@ impl Kubeconfig {
         let refused = |reason: String| Error::Kubeconfig { path: path.clone(), reason };
         match fs::read_to_string(&path) {
             Ok(there) if !there.contains("name: gatefleet-local") => {
-                return Err(refused("it exists, and `gatefleet local` did not write it".to_owned()));
+                return Err(refused(
+                    "it exists, and `gatefleet local` did not write it".to_owned(),
+                ));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(refused(error.to_string()));
@@ -319,7 +323,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config");
         fs::write(&path, "name: production").unwrap();
-        let error = Kubeconfig::write(path.clone(), "name: gatefleet-local".to_owned()).unwrap_err();
+        let error =
+            Kubeconfig::write(path.clone(), "name: gatefleet-local".to_owned()).unwrap_err();
         assert!(error.to_string().contains("--kubeconfig"), "{error}");
         fs::remove_file(&path).unwrap();
         let ours = Kubeconfig::write(path.clone(), "name: gatefleet-local".to_owned()).unwrap();

@@ -66,8 +66,13 @@ impl Applier {
                 }
             }
         }
-        let gone: Vec<_> =
-            self.applied.keys().filter(|identity| !declared.contains_key(identity)).rev().cloned().collect();
+        let gone: Vec<_> = self
+            .applied
+            .keys()
+            .filter(|identity| !declared.contains_key(identity))
+            .rev()
+            .cloned()
+            .collect();
         for identity in gone {
             match self.delete(&identity).await {
                 Ok(()) => {
@@ -90,14 +95,19 @@ impl Applier {
         }
     }
 
-    async fn create_namespaces(&self, declared: &BTreeMap<Identity, Declared>, outcome: &mut Outcome) {
+    async fn create_namespaces(
+        &self,
+        declared: &BTreeMap<Identity, Declared>,
+        outcome: &mut Outcome,
+    ) {
         let new = declared.keys().filter(|identity| !self.applied.contains_key(identity));
         let names: BTreeSet<_> = new.filter_map(|identity| identity.namespace.clone()).collect();
         let api: Api<Namespace> = Api::all(self.client.clone());
         for name in names {
             let mut namespace = Namespace::default();
             namespace.metadata.name = Some(name.clone());
-            let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            let parameters =
+                PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             match api.create(&parameters, &namespace).await {
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => outcome.complaints.push(format!("create namespace {name}: {error}")),
@@ -108,7 +118,10 @@ impl Applier {
 
     async fn apply(&mut self, identity: &Identity, wanted: &Declared) -> Result<(), String> {
         let api = self.api(identity).await?;
-        let parameters = PatchParams { field_validation: Some(kube::api::ValidationDirective::Strict), ..PatchParams::apply(MANAGER).force() };
+        let parameters = PatchParams {
+            field_validation: Some(kube::api::ValidationDirective::Strict),
+            ..PatchParams::apply(MANAGER).force()
+        };
         let applied = api.patch(&identity.name, &parameters, &Patch::Apply(&wanted.value)).await;
         applied.map(drop).map_err(|error| said(&error))
     }
@@ -133,7 +146,10 @@ impl Applier {
         Ok(Api::namespaced_with(self.client.clone(), namespace, &resource))
     }
 
-    async fn kind(&mut self, identity: &Identity) -> Result<(ApiResource, ApiCapabilities), String> {
+    async fn kind(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<(ApiResource, ApiCapabilities), String> {
         let key = (identity.api_version.clone(), identity.kind.clone());
         if let Some(known) = self.kinds.get(&key) {
             return Ok(known.clone());
@@ -141,11 +157,13 @@ impl Applier {
         let (group, version) = key.0.split_once('/').unwrap_or(("", &key.0));
         let wanted = GroupVersionKind::gvk(group, version, &key.1);
         let mut found = pinned_kind(&self.client, &wanted).await;
-        if found.is_err() && self.applied.keys().any(|there| there.kind == "CustomResourceDefinition") {
+        if found.is_err()
+            && self.applied.keys().any(|there| there.kind == "CustomResourceDefinition")
+        {
             tokio::time::sleep(PATIENCE).await;
             found = pinned_kind(&self.client, &wanted).await;
         }
-        let found = found.map_err(|_| {
+        let found = found.map_err(|_unhelpful| {
             format!("the API has no kind {} in {}; apply its CustomResourceDefinition, or mend the spelling", key.1, key.0)
         })?;
         self.kinds.insert(key, found.clone());

@@ -63,11 +63,17 @@ impl Directory {
             }
             let before = known.map(|known| known.documents.clone());
             let parsed = match &text {
-                Ok(text) => documents::parse(text, files::is_json(&path)).map_err(|error| error.to_string()),
+                Ok(text) => {
+                    documents::parse(text, files::is_json(&path)).map_err(|error| error.to_string())
+                }
                 Err(reason) => Err(reason.clone()),
             };
             let documents = parsed.unwrap_or_else(|error| {
-                let stays = if before.is_some() { "what it declared before stays" } else { "nothing of it is applied" };
+                let stays = if before.is_some() {
+                    "what it declared before stays"
+                } else {
+                    "nothing of it is applied"
+                };
                 complaints.push(format!("{}: {error}; {stays}", path.display()));
                 before.unwrap_or_default()
             });
@@ -92,8 +98,11 @@ impl Directory {
                 ));
                 continue;
             }
-            let declared =
-                Declared { file: path.to_owned(), line: document.line, value: document.value.clone() };
+            let declared = Declared {
+                file: path.to_owned(),
+                line: document.line,
+                value: document.value.clone(),
+            };
             objects.insert(identity, declared);
         }
         (objects, complaints)
@@ -107,10 +116,17 @@ impl Directory {
 }
 
 fn identify(value: &Value) -> Identity {
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+    let text =
+        |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
     let kind = text("/kind");
     let namespace = Some(text("/metadata/namespace")).filter(|namespace| !namespace.is_empty());
-    Identity { rank: rank(&kind), api_version: text("/apiVersion"), kind, namespace, name: text("/metadata/name") }
+    Identity {
+        rank: rank(&kind),
+        api_version: text("/apiVersion"),
+        kind,
+        namespace,
+        name: text("/metadata/name"),
+    }
 }
 
 /// What others need comes first.
@@ -143,7 +159,8 @@ mod tests {
     #[test]
     fn what_others_need_comes_first() {
         let mut directory = Directory::default();
-        let all = [object("Deployment", "d"), object("Service", "s"), object("Namespace", "n")].concat();
+        let all =
+            [object("Deployment", "d"), object("Service", "s"), object("Namespace", "n")].concat();
         assert!(directory.update(texts(&[("a.yaml", all)])).is_empty());
         assert_eq!(names(&directory), ["Namespace n", "Service s", "Deployment d"]);
     }
@@ -169,6 +186,9 @@ mod tests {
         let (objects, complaints) = directory.declared();
         assert_eq!(objects.values().next().unwrap().file, Path::new("a.yaml"));
         assert_eq!(complaints.len(), 1);
-        assert!(complaints[0].contains("b.yaml: line 1: A a is declared already in a.yaml"), "{complaints:?}");
+        assert!(
+            complaints[0].contains("b.yaml: line 1: A a is declared already in a.yaml"),
+            "{complaints:?}"
+        );
     }
 }

@@ -38,7 +38,9 @@ pub(crate) fn parse(text: &str, json: bool) -> Result<Vec<Document>, ParseError>
 fn split(text: &str) -> Vec<(usize, String)> {
     let mut parts = vec![(1, String::new())];
     for (index, line) in text.lines().enumerate() {
-        let marker = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        let marker = line
+            .strip_prefix("---")
+            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
         if let Some(rest) = marker {
             // What follows the marker on its line belongs to the document; a comment does no harm.
             parts.push((index + 1, format!("{rest}\n")));
@@ -58,7 +60,9 @@ fn parse_yaml(part: &str, first: usize) -> Result<Value, ParseError> {
     if part.lines().all(blank) {
         return Ok(Value::Null);
     }
-    serde_saphyr::from_str(part).map_err(|error| {
+    // YAML 1.1's booleans would turn the name `n` into `false`.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(part, options).map_err(|error| {
         let error = error.without_snippet();
         let within = error.location().map_or(1, |location| location.line());
         let line = first + usize::try_from(within).unwrap_or(1).saturating_sub(1);
@@ -87,7 +91,10 @@ fn flatten(value: Value, line: usize, documents: &mut Vec<Document>) -> Result<(
         let text = value.pointer(field).and_then(Value::as_str).unwrap_or("");
         if text.is_empty() {
             let field = field.trim_start_matches('/').replace('/', ".");
-            return Err(ParseError { line, message: format!("the object that begins here has no {field}") });
+            return Err(ParseError {
+                line,
+                message: format!("the object that begins here has no {field}"),
+            });
         }
     }
     documents.push(Document { line, value });
@@ -103,7 +110,8 @@ mod tests {
     #[test]
     fn finds_documents_and_their_lines() {
         let found = parse(TWO, false).unwrap();
-        let found: Vec<_> = found.iter().map(|it| (it.line, it.value["kind"].as_str().unwrap())).collect();
+        let found: Vec<_> =
+            found.iter().map(|it| (it.line, it.value["kind"].as_str().unwrap())).collect();
         assert_eq!(found, [(1, "A"), (5, "B")]);
     }
 

@@ -56,13 +56,16 @@ mod tests {
     fn takes_manifests_only() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("more")).unwrap();
-        for name in ["a.yaml", "b.yml", "c.json", ".d.yaml", "e.yaml~", "README.md", "more/f.yaml"] {
+        for name in ["a.yaml", "b.yml", "c.json", ".d.yaml", "e.yaml~", "README.md", "more/f.yaml"]
+        {
             fs::write(directory.path().join(name), name).unwrap();
         }
         fs::write(directory.path().join("g.yaml"), [0xff]).unwrap();
         let found = read(directory.path()).unwrap();
-        let names: Vec<_> =
-            found.keys().map(|path| path.strip_prefix(directory.path()).unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> = found
+            .keys()
+            .map(|path| path.strip_prefix(directory.path()).unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(names, ["a.yaml", "b.yml", "c.json", "g.yaml", "more/f.yaml"]);
         assert_eq!(found[&directory.path().join("g.yaml")], Err("not UTF-8".to_owned()));
     }

@@ -89,7 +89,8 @@ fn watch(path: &Path, sender: mpsc::Sender<()>) -> Result<Box<dyn notify::Watche
             let _ = sender.try_send(());
         }
     };
-    let failed = |error: notify::Error| Error::Follow { path: path.to_owned(), reason: error.to_string() };
+    let failed =
+        |error: notify::Error| Error::Follow { path: path.to_owned(), reason: error.to_string() };
     let by_kernel = notify::recommended_watcher(tell.clone()).and_then(|mut watcher| {
         watcher.watch(path, RecursiveMode::Recursive)?;
         Ok(watcher)
@@ -145,9 +146,9 @@ impl Following {
         let (declared, doubles) = self.directory.declared();
         let outcome = self.applier.advance(&declared).await;
         let did_something = changed || !outcome.applied.is_empty() || !outcome.deleted.is_empty();
-        complaints.into_iter().for_each(|complaint| self.tell(Notice::Wrong(complaint)));
-        if did_something {
-            doubles.into_iter().for_each(|double| self.tell(Notice::Wrong(double)));
+        let doubles = if did_something { doubles } else { Vec::new() };
+        for complaint in complaints.into_iter().chain(doubles) {
+            self.tell(Notice::Wrong(complaint));
         }
         self.report(outcome)
     }
@@ -162,7 +163,9 @@ impl Following {
                 }
             }
         }
-        outcome.complaints.into_iter().for_each(|complaint| self.tell(Notice::Wrong(complaint)));
+        for complaint in outcome.complaints {
+            self.tell(Notice::Wrong(complaint));
+        }
         outcome.unfinished
     }
 

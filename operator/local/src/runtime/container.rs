@@ -178,11 +178,9 @@ impl Runner {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = self
-            .launcher
-            .spawn(command)
-            .await
-            .map_err(|error| ("RunContainerError", format!("start {}: {error}", program.display())))?;
+        let mut child = self.launcher.spawn(command).await.map_err(|error| {
+            ("RunContainerError", format!("start {}: {error}", program.display()))
+        })?;
         self.note_start(&mut child);
         Ok(child)
     }
@@ -255,19 +253,16 @@ impl Runner {
             vec![(Role::Startup, &container.startup_probe)]
         };
         for (role, probe) in wanted.into_iter().filter(|(_, probe)| probe.is_some()) {
-            match Check::parse(role, probe.as_ref(), container, self.address) {
-                Some(check) => {
-                    probes.spawn(check.watch(verdicts.clone()));
-                }
-                // What cannot be asked is taken for granted, and an event says so.
-                None => {
-                    let verdicts = verdicts.clone();
-                    probes.spawn(async move {
-                        // The container may have ended meanwhile.
-                        let _ = verdicts.send(Verdict { role, outcome: Ok(()) }).await;
-                    });
-                }
-            }
+            let check = Check::parse(role, probe.as_ref(), container, self.address);
+            let verdicts = verdicts.clone();
+            probes.spawn(async move {
+                let Some(check) = check else {
+                    // What cannot be asked is taken for granted, and an event says so; the container may have ended meanwhile.
+                    let _ = verdicts.send(Verdict { role, outcome: Ok(()) }).await;
+                    return;
+                };
+                check.watch(verdicts).await;
+            });
         }
     }
 
@@ -279,7 +274,9 @@ impl Runner {
         verdicts: &mpsc::Sender<Verdict>,
     ) -> Option<Duration> {
         match (verdict.role, verdict.outcome) {
-            (Role::Readiness, outcome) => self.state.send_modify(|state| state.ready = outcome.is_ok()),
+            (Role::Readiness, outcome) => {
+                self.state.send_modify(|state| state.ready = outcome.is_ok());
+            }
             (Role::Startup, Ok(())) => {
                 self.probe(probes, verdicts, true);
                 self.state.send_modify(|state| {
@@ -302,7 +299,8 @@ impl Runner {
         // The readers of its output are a step behind the process.
         sleep(Duration::from_millis(10)).await;
         let signal = status.and_then(|status| status.signal());
-        let code = status.and_then(|status| status.code()).unwrap_or_else(|| 128 + signal.unwrap_or(0));
+        let code =
+            status.and_then(|status| status.code()).unwrap_or_else(|| 128 + signal.unwrap_or(0));
         let message = if code == 0 { String::new() } else { self.state.borrow().log.last(3) };
         Termination { code, signal, since, at: Timestamp::now(), message }
     }
@@ -334,9 +332,10 @@ fn pause(crashes: u32) -> Duration {
 
 /// How long a pod's processes get to end: its own setting, else 30 s as in Kubernetes.
 pub(crate) fn grace_of(pod: &Pod) -> Duration {
-    let seconds = pod.metadata.deletion_grace_period_seconds.or_else(|| {
-        pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds)
-    });
+    let seconds = pod
+        .metadata
+        .deletion_grace_period_seconds
+        .or_else(|| pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds));
     Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30))
 }
 

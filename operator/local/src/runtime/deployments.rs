@@ -50,9 +50,8 @@ fn is_owned(pod: &Pod, deployment: &Deployment) -> bool {
 fn replica(pod: &Pod, deployment: &Deployment, hash: &str, now: Timestamp) -> Replica {
     let least = deployment.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
     let ready_since = ready_since(pod);
-    let long_enough = |since: Timestamp| {
-        now.duration_since(since) >= SignedDuration::from_secs(i64::from(least))
-    };
+    let long_enough =
+        |since: Timestamp| now.duration_since(since) >= SignedDuration::from_secs(i64::from(least));
     let created = pod.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
     Replica {
         current: pod.labels().get(HASH_LABEL).is_some_and(|label| label == hash),
@@ -79,7 +78,8 @@ async fn carry_out(
 ) -> Result<(), kube::Error> {
     let namespace = deployment.namespace().unwrap_or_default();
     let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let parameters = PostParams { field_manager: Some(super::MANAGER.to_owned()), ..PostParams::default() };
+    let parameters =
+        PostParams { field_manager: Some(super::MANAGER.to_owned()), ..PostParams::default() };
     for _ in 0..plan.create {
         api.create(&parameters, &desired_pod(deployment, hash)).await?;
     }
@@ -143,7 +143,8 @@ async fn write_status(
     replicas: &[Replica],
     now: Timestamp,
 ) -> Result<(), kube::Error> {
-    let count = |matches: fn(&Replica) -> bool| replicas.iter().filter(|replica| matches(replica)).count();
+    let count =
+        |matches: fn(&Replica) -> bool| replicas.iter().filter(|replica| matches(replica)).count();
     let (updated, ready) = (count(|r| r.current), count(|r| r.ready));
     let available = count(|r| r.available);
     let numbers = json!({
@@ -173,7 +174,8 @@ async fn write_status(
     }
     let api: Api<Deployment> =
         Api::namespaced(client.clone(), &deployment.namespace().unwrap_or_default());
-    let parameters = PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters =
+        PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"status": status}));
     match api.patch_status(&deployment.name_any(), &parameters, &patch).await {
         Err(error) if !is_gone(&error) => Err(error),
@@ -200,7 +202,8 @@ fn condition(
     let before = condition_before(deployment, kind);
     let status = if holds { "True" } else { "False" };
     let same = before.filter(|before| before.status == status);
-    let transition = same.and_then(|before| before.last_transition_time.as_ref()).map_or(now, |t| t.0);
+    let transition =
+        same.and_then(|before| before.last_transition_time.as_ref()).map_or(now, |t| t.0);
     let update = same
         .filter(|before| before.reason.as_deref() == Some(reason) && !moved)
         .and_then(|before| before.last_update_time.as_ref())
@@ -224,23 +227,42 @@ fn available_condition(deployment: &Deployment, holds: bool, now: Timestamp) -> 
     let said = if holds {
         (true, "MinimumReplicasAvailable", "Deployment has minimum availability.".to_owned())
     } else {
-        (false, "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".to_owned())
+        (
+            false,
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.".to_owned(),
+        )
     };
     condition(deployment, "Available", said, false, now)
 }
 
-fn progress_condition(deployment: &Deployment, complete: bool, moved: bool, now: Timestamp) -> Value {
+fn progress_condition(
+    deployment: &Deployment,
+    complete: bool,
+    moved: bool,
+    now: Timestamp,
+) -> Value {
     let name = deployment.name_any();
-    let patience = deployment.spec.as_ref().and_then(|spec| spec.progress_deadline_seconds).unwrap_or(600);
-    let last = condition_before(deployment, "Progressing").and_then(|before| before.last_update_time.as_ref());
+    let patience =
+        deployment.spec.as_ref().and_then(|spec| spec.progress_deadline_seconds).unwrap_or(600);
+    let last = condition_before(deployment, "Progressing")
+        .and_then(|before| before.last_update_time.as_ref());
     let late = !moved
         && last.is_some_and(|last| {
             now.duration_since(last.0) > SignedDuration::from_secs(i64::from(patience))
         });
     let said = if complete {
-        (true, "NewReplicaSetAvailable", format!("Deployment \"{name}\" has successfully progressed."))
+        (
+            true,
+            "NewReplicaSetAvailable",
+            format!("Deployment \"{name}\" has successfully progressed."),
+        )
     } else if late {
-        (false, "ProgressDeadlineExceeded", format!("Deployment \"{name}\" has timed out progressing."))
+        (
+            false,
+            "ProgressDeadlineExceeded",
+            format!("Deployment \"{name}\" has timed out progressing."),
+        )
     } else {
         (true, "ReplicaSetUpdated", format!("Deployment \"{name}\" is progressing."))
     };
@@ -287,7 +309,8 @@ mod tests {
     #[test]
     fn a_condition_keeps_its_times_while_it_stays() {
         let mut it = deployment("v1");
-        let first = condition(&it, "Available", (true, "R", String::new()), false, Timestamp::UNIX_EPOCH);
+        let first =
+            condition(&it, "Available", (true, "R", String::new()), false, Timestamp::UNIX_EPOCH);
         it.status = serde_json::from_value(json!({"conditions": [first]})).unwrap();
         let later = Timestamp::from_second(100).unwrap();
         let same = condition(&it, "Available", (true, "R", String::new()), false, later);

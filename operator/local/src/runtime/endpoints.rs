@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServicePort};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice,
-};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 
@@ -34,7 +32,8 @@ pub(crate) async fn advance(
     let ours: Vec<_> = slices.iter().filter(|slice| is_ours(slice, service)).collect();
     for slice in &desired {
         let there = ours.iter().find(|there| there.name_any() == slice.name_any());
-        let same = there.is_some_and(|there| there.ports == slice.ports && there.endpoints == slice.endpoints);
+        let same = there
+            .is_some_and(|there| there.ports == slice.ports && there.endpoints == slice.endpoints);
         if !same {
             let parameters = PatchParams::apply(super::MANAGER).force();
             api.patch(&slice.name_any(), &parameters, &Patch::Apply(slice)).await?;
@@ -68,7 +67,8 @@ fn desired_slices(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
     let publish_all = spec.and_then(|spec| spec.publish_not_ready_addresses).unwrap_or(false);
     let mut groups: BTreeMap<Vec<(String, u16)>, Vec<Endpoint>> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| pod.namespace() == service.namespace()) {
-        if let Some(endpoint) = selects(selector, pod).then(|| endpoint(pod, publish_all)).flatten() {
+        if let Some(endpoint) = selects(selector, pod).then(|| endpoint(pod, publish_all)).flatten()
+        {
             groups.entry(resolved_ports(service, pod)).or_default().push(endpoint);
         }
     }
@@ -78,7 +78,11 @@ fn desired_slices(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
     groups.into_iter().map(|(ports, endpoints)| slice(service, &ports, endpoints)).collect()
 }
 
-fn slice(service: &Service, ports: &[(String, u16)], mut endpoints: Vec<Endpoint>) -> EndpointSlice {
+fn slice(
+    service: &Service,
+    ports: &[(String, u16)],
+    mut endpoints: Vec<Endpoint>,
+) -> EndpointSlice {
     endpoints.sort_by(|a, b| a.addresses.cmp(&b.addresses));
     let mut hasher = DefaultHasher::new();
     ports.hash(&mut hasher);
@@ -152,7 +156,10 @@ fn resolved_ports(service: &Service, pod: &Pod) -> Vec<(String, u16)> {
         };
         number.map(|number| (name, number))
     };
-    ports.filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP").filter_map(resolve).collect()
+    ports
+        .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")
+        .filter_map(resolve)
+        .collect()
 }
 
 #[cfg(test)]
@@ -172,7 +179,7 @@ mod tests {
         .unwrap()
     }
 
-    fn service(target: serde_json::Value) -> Service {
+    fn service(target: &serde_json::Value) -> Service {
         serde_json::from_value(json!({
             "metadata": {"name": "echo", "namespace": "shop", "uid": "s1"},
             "spec": {"selector": {"app": "echo"}, "ports": [{"name": "web", "port": 80, "targetPort": target}]},
@@ -202,10 +209,12 @@ mod tests {
     #[test]
     fn conditions_follow_the_pods() {
         let mut ending = pod("c", "127.244.0.3", true, 3000);
-        ending.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        let pods = [pod("b", "127.244.0.2", false, 3000), pod("a", "127.244.0.1", true, 3000), ending];
+        ending.metadata.deletion_timestamp =
+            serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let pods =
+            [pod("b", "127.244.0.2", false, 3000), pod("a", "127.244.0.1", true, 3000), ending];
         assert_eq!(
-            short(&desired_slices(&service(json!("http")), &pods)),
+            short(&desired_slices(&service(&json!("http")), &pods)),
             ["3000: 127.244.0.1+ 127.244.0.2- 127.244.0.3~"]
         );
     }
@@ -213,16 +222,16 @@ mod tests {
     #[test]
     fn named_ports_that_differ_make_two_slices() {
         let pods = [pod("a", "127.244.0.1", true, 3000), pod("b", "127.244.0.2", true, 3001)];
-        let slices = desired_slices(&service(json!("http")), &pods);
+        let slices = desired_slices(&service(&json!("http")), &pods);
         assert_eq!(short(&slices), ["3000: 127.244.0.1+", "3001: 127.244.0.2+"]);
         assert_ne!(slices[0].name_any(), slices[1].name_any());
-        assert_eq!(short(&desired_slices(&service(json!(8080)), &pods)).len(), 1);
+        assert_eq!(short(&desired_slices(&service(&json!(8080)), &pods)).len(), 1);
     }
 
     #[test]
     fn without_pods_there_is_an_empty_slice_and_without_a_selector_none() {
-        assert_eq!(short(&desired_slices(&service(json!("http")), &[])), [": "]);
-        let mut by_hand = service(json!(1));
+        assert_eq!(short(&desired_slices(&service(&json!("http")), &[])), [": "]);
+        let mut by_hand = service(&json!(1));
         by_hand.spec.as_mut().unwrap().selector = None;
         assert!(desired_slices(&by_hand, &[]).is_empty());
     }

@@ -117,7 +117,10 @@ mod tests {
         .unwrap();
         let container = &pod.spec.as_ref().unwrap().containers[0];
         let invocation = Invocation::compose(&pod, container, "127.244.0.1");
-        assert_eq!(invocation.arguments, ["--text=hello echo $(LATER) from echo-1 $(UNKNOWN) $(POD) 5$"]);
+        assert_eq!(
+            invocation.arguments,
+            ["--text=hello echo $(LATER) from echo-1 $(UNKNOWN) $(POD) 5$"]
+        );
         let environment: Vec<_> =
             invocation.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(

@@ -59,7 +59,11 @@ fn left_out(pod: &Pod) -> BTreeSet<String> {
         }
     }
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    fields.extend(volumes.filter(|volume| !is_honoured(volume)).map(|volume| format!("volume {}", volume.name)));
+    fields.extend(
+        volumes
+            .filter(|volume| !is_honoured(volume))
+            .map(|volume| format!("volume {}", volume.name)),
+    );
     fields
 }
 
@@ -86,13 +90,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(spec: Value) -> Pod {
+    fn pod(spec: &Value) -> Pod {
         serde_json::from_value(json!({"spec": spec})).unwrap()
     }
 
     #[test]
     fn names_what_is_left_out() {
-        let pod = pod(json!({
+        let pod = pod(&json!({
             "securityContext": {"runAsUser": 1}, "nodeSelector": {}, "tolerations": [{"key": "x"}],
             "containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}}, "readinessProbe": {"exec": {}}}],
             "volumes": [{"name": "host", "hostPath": {"path": "/"}}, {"name": "tmp", "emptyDir": {}}],
@@ -106,7 +110,9 @@ mod tests {
 
     #[test]
     fn says_nothing_when_everything_is_honoured() {
-        let pod = pod(json!({"containers": [{"name": "c", "image": "i", "args": ["x"], "resources": {}}]}));
+        let pod = pod(
+            &json!({"containers": [{"name": "c", "image": "i", "args": ["x"], "resources": {}}]}),
+        );
         assert_eq!(note(&pod), None);
     }
 }

@@ -15,10 +15,14 @@ pub(crate) struct Programs {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ImageError {
     /// Not one of ours.
-    #[error("image {0} cannot run in local mode, which has no container engine: use gatefleet-proxy or gatefleet-echo, or run the program yourself and declare a Service with an EndpointSlice for it")]
+    #[error(
+        "image {0} cannot run in local mode, which has no container engine: use gatefleet-proxy or gatefleet-echo, or run the program yourself and declare a Service with an EndpointSlice for it"
+    )]
     Foreign(String),
     /// One of ours that is not there.
-    #[error("the program {0} is neither beside the running one nor in PATH: build it with `cargo build -p {0}`")]
+    #[error(
+        "the program {0} is neither beside the running one nor in PATH: build it with `cargo build -p {0}`"
+    )]
     Missing(String),
 }
 
@@ -27,7 +31,8 @@ impl Programs {
     pub(crate) fn new(preferred: &[PathBuf]) -> Self {
         let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let directories = preferred.iter().cloned().chain(beside).chain(std::env::split_paths(&path));
+        let directories =
+            preferred.iter().cloned().chain(beside).chain(std::env::split_paths(&path));
         Self { directories: directories.collect() }
     }
 

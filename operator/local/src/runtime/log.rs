@@ -107,8 +107,12 @@ impl Log {
     pub(crate) fn last(&self, lines: usize) -> String {
         let ring = self.ring();
         let skipped = ring.lines.len().saturating_sub(lines);
-        let texts: Vec<_> =
-            ring.lines.iter().skip(skipped).map(|line| String::from_utf8_lossy(&line.text)).collect();
+        let texts: Vec<_> = ring
+            .lines
+            .iter()
+            .skip(skipped)
+            .map(|line| String::from_utf8_lossy(&line.text))
+            .collect();
         texts.join("\n")
     }
 
@@ -175,7 +179,10 @@ mod tests {
         let log = Log::new();
         log.clone().copy(&b"one\ntwo\nthree"[..]).await;
         assert_eq!(text(log.read(Selection::default())).await, "one\ntwo\nthree\n");
-        assert_eq!(text(log.read(Selection { tail: Some(2), ..Selection::default() })).await, "two\nthree\n");
+        assert_eq!(
+            text(log.read(Selection { tail: Some(2), ..Selection::default() })).await,
+            "two\nthree\n"
+        );
         assert_eq!(log.last(1), "three");
     }
 
@@ -183,7 +190,8 @@ mod tests {
     async fn followers_get_what_comes_and_end_with_it() {
         let log = Log::new();
         log.push(Bytes::from_static(b"before"));
-        let follower = tokio::spawn(text(log.read(Selection { follow: true, ..Selection::default() })));
+        let follower =
+            tokio::spawn(text(log.read(Selection { follow: true, ..Selection::default() })));
         tokio::task::yield_now().await;
         log.push(Bytes::from_static(b"after"));
         log.end();

@@ -38,7 +38,8 @@ impl Logs {
     fn find(&self, request: &LogRequest) -> Result<BoxStream<'static, Bytes>, String> {
         let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (request.namespace.clone(), request.pod.clone());
-        let containers = pods.get(&key).ok_or_else(|| format!("pod {} does not run here", request.pod))?;
+        let containers =
+            pods.get(&key).ok_or_else(|| format!("pod {} does not run here", request.pod))?;
         let (_, state) = containers
             .iter()
             .find(|(name, _)| request.container.as_ref().is_none_or(|wanted| wanted == name))
@@ -61,7 +62,10 @@ impl Logs {
 }
 
 impl PodLogs for Logs {
-    fn open(&self, request: LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, Bytes>, String>> {
+    fn open(
+        &self,
+        request: LogRequest,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Bytes>, String>> {
         std::future::ready(self.find(&request)).boxed()
     }
 }

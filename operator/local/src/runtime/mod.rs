@@ -35,7 +35,7 @@ use tokio::time::sleep;
 
 pub(crate) use image::Programs;
 pub(crate) use logs::Logs;
-pub(crate) use services::OFFERED_PORTS;
+pub use services::OFFERED_PORTS;
 
 use crate::Error;
 use crate::events::Events;

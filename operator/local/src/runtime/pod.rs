@@ -44,7 +44,12 @@ pub(crate) struct RunningPod {
 
 impl RunningPod {
     /// Starts a pod at an address, with its files below `directory`.
-    pub(crate) fn start(machine: &Machine, pod: Pod, address: Ipv4Addr, directory: PathBuf) -> Self {
+    pub(crate) fn start(
+        machine: &Machine,
+        pod: Pod,
+        address: Ipv4Addr,
+        directory: PathBuf,
+    ) -> Self {
         let (stop, stopping) = watch::channel(None);
         let refresh = Arc::new(Notify::new());
         let senders: Vec<_> = containers_of(&pod)
@@ -150,8 +155,9 @@ impl PodTask {
         let mut changes: Vec<_> = self.states.iter().map(watch::Sender::subscribe).collect();
         loop {
             status.report(&self.states).await;
-            let any_change =
-                futures::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
+            let any_change = futures::future::select_all(
+                changes.iter_mut().map(|change| Box::pin(change.changed())),
+            );
             tokio::select! {
                 _ = any_change => {}
                 ended = containers.join_next() => if ended.is_none() { break },
@@ -190,7 +196,8 @@ impl PodTask {
 
     /// Removes the object, which waits for this when it was deleted gracefully.
     async fn finalize(&self) {
-        let (Some(name), Some(namespace)) = (&self.pod.metadata.name, &self.pod.metadata.namespace) else {
+        let (Some(name), Some(namespace)) = (&self.pod.metadata.name, &self.pod.metadata.namespace)
+        else {
             return;
         };
         let api: Api<Pod> = Api::namespaced(self.machine.client.clone(), namespace);
@@ -221,17 +228,21 @@ impl Reporter {
     }
 
     async fn report(&mut self, states: &[watch::Sender<ContainerState>]) {
-        let states: Vec<_> = states.iter().map(|state| state.borrow().clone()).collect();
-        let status = pod_status::desired_status(&self.pod, &mut self.facts, &states);
-        if self.written.as_ref() == Some(&status) {
+        let containers: Vec<_> = states.iter().map(|state| state.borrow().clone()).collect();
+        let desired = pod_status::desired_status(&self.pod, &mut self.facts, &containers);
+        if self.written.as_ref() == Some(&desired) {
             return;
         }
         let name = self.pod.metadata.name.as_deref().unwrap_or_default();
         // The uid makes it fail when another pod of the name has taken the place.
-        let patch = serde_json::json!({"metadata": {"uid": self.pod.metadata.uid}, "status": status});
-        let parameters = PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
+        let patch =
+            serde_json::json!({"metadata": {"uid": self.pod.metadata.uid}, "status": desired});
+        let parameters = PatchParams {
+            field_manager: Some(super::MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         match self.api.patch_status(name, &parameters, &Patch::Merge(&patch)).await {
-            Ok(_) => self.written = Some(status),
+            Ok(_) => self.written = Some(desired),
             Err(error) => tracing::debug!(pod = name, %error, "status not written"),
         }
     }

@@ -142,7 +142,7 @@ mod tests {
 
     fn state(phase: ContainerPhase, ready: bool, ran_before: bool) -> ContainerState {
         let last = ran_before.then(|| end(137));
-        ContainerState { phase, ready, last, ..ContainerState::new() }
+        ContainerState { phase, last, ready, ..ContainerState::new() }
     }
 
     fn end(code: i32) -> Termination {
@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_phase_follows_the_containers() {
-        let waiting = || ContainerPhase::Waiting { reason: "CrashLoopBackOff", message: String::new() };
+        let waiting =
+            || ContainerPhase::Waiting { reason: "CrashLoopBackOff", message: String::new() };
         let running = || ContainerPhase::Running { since: Timestamp::UNIX_EPOCH };
         for (states, expected) in [
             (vec![state(waiting(), false, false)], "Pending"),

@@ -41,7 +41,9 @@ impl Pods {
         for (uid, running) in &self.running {
             match present.get(uid) {
                 None => running.stop(Duration::from_secs(1)),
-                Some(pod) if pod.metadata.deletion_timestamp.is_some() => running.stop(grace_of(pod)),
+                Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
+                    running.stop(grace_of(pod));
+                }
                 Some(_) => {}
             }
         }

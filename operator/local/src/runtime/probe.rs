@@ -47,20 +47,29 @@ const EAGER: Duration = Duration::from_millis(100);
 
 impl Check {
     /// Understands a probe of `container`; nothing for kinds that local mode leaves out (exec, gRPC, HTTPS).
-    pub(crate) fn parse(role: Role, probe: Option<&Probe>, container: &Container, address: Ipv4Addr) -> Option<Self> {
+    pub(crate) fn parse(
+        role: Role,
+        probe: Option<&Probe>,
+        container: &Container,
+        address: Ipv4Addr,
+    ) -> Option<Self> {
         let probe = probe?;
         let (port, request) = if let Some(http) = &probe.http_get {
             if http.scheme.as_deref().is_some_and(|scheme| scheme != "HTTP") {
                 return None;
             }
-            let mut request =
-                format!("GET {} HTTP/1.1\r\nuser-agent: gatefleet-local\r\nconnection: close\r\n", http.path.as_deref().unwrap_or("/"));
+            let mut request = format!(
+                "GET {} HTTP/1.1\r\nuser-agent: gatefleet-local\r\nconnection: close\r\n",
+                http.path.as_deref().unwrap_or("/")
+            );
             let headers = http.http_headers.as_deref().unwrap_or_default();
             if !headers.iter().any(|header| header.name.eq_ignore_ascii_case("host")) {
                 request.push_str("host: probe\r\n");
             }
             for header in headers {
-                request.push_str(&format!("{}: {}\r\n", header.name, header.value));
+                for part in [&header.name, ": ", &header.value, "\r\n"] {
+                    request.push_str(part);
+                }
             }
             request.push_str("\r\n");
             (&http.port, Some(request))
@@ -68,7 +77,9 @@ impl Check {
             (&probe.tcp_socket.as_ref()?.port, None)
         };
         let seconds = |value: Option<i32>, default: u64| {
-            Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
+            Duration::from_secs(
+                value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default),
+            )
         };
         let count = |value: Option<i32>, default| {
             value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default).max(1)
@@ -121,7 +132,8 @@ impl Check {
         stream.write_all(request.as_bytes()).await.map_err(said)?;
         let mut head = [0; 12];
         stream.read_exact(&mut head).await.map_err(said)?;
-        let status = head.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)).unwrap_or(b"???");
+        let status =
+            head.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)).unwrap_or(b"???");
         match status {
             [b'2' | b'3', _, _] => Ok(()),
             _ => Err(format!("{} answered {}", self.target, String::from_utf8_lossy(status))),
@@ -136,19 +148,25 @@ struct Tally {
     successes: u32,
     failures: u32,
     streak: u32,
-    /// Whether the first verdict is still to be told.
+    /// Whether even a "no" is news: a startup that fails for long enough.
     fresh: bool,
 }
 
 impl Tally {
     fn new(check: &Check) -> Self {
         let holds = check.role == Role::Liveness;
-        Self { holds, successes: check.successes, failures: check.failures, streak: 0, fresh: !holds }
+        Self {
+            holds,
+            successes: check.successes,
+            failures: check.failures,
+            streak: 0,
+            fresh: !holds,
+        }
     }
 
-    /// Takes one answer; true when the verdict changed. A failed first verdict of startup counts as a change too.
+    /// Takes one answer; true when the verdict is news.
     fn count(&mut self, success: bool) -> bool {
-        if success == self.holds && !(self.fresh && !success) {
+        if success == self.holds && (success || !self.fresh) {
             self.streak = 0;
             return false;
         }
@@ -169,12 +187,14 @@ pub(crate) fn resolve_port(port: &IntOrString, container: &Container) -> Option<
         IntOrString::Int(number) => *number,
         IntOrString::String(name) => match name.parse() {
             Ok(number) => number,
-            Err(_) => container
-                .ports
-                .iter()
-                .flatten()
-                .find(|port| port.name.as_ref() == Some(name))?
-                .container_port,
+            Err(_) => {
+                container
+                    .ports
+                    .iter()
+                    .flatten()
+                    .find(|port| port.name.as_ref() == Some(name))?
+                    .container_port
+            }
         },
     };
     u16::try_from(number).ok().filter(|number| *number > 0)
@@ -196,11 +216,14 @@ mod tests {
 
     #[test]
     fn understands_http_and_tcp_and_leaves_out_the_rest() {
-        let http = check(Role::Readiness, json!({"httpGet": {"path": "/healthz", "port": "http"}})).unwrap();
+        let http = check(Role::Readiness, json!({"httpGet": {"path": "/healthz", "port": "http"}}))
+            .unwrap();
         assert_eq!(http.target.port(), 3000);
         assert!(http.request.unwrap().starts_with("GET /healthz HTTP/1.1\r\n"));
         assert_eq!(http.period, Duration::from_secs(10));
-        assert!(check(Role::Liveness, json!({"tcpSocket": {"port": 9701}})).unwrap().request.is_none());
+        assert!(
+            check(Role::Liveness, json!({"tcpSocket": {"port": 9701}})).unwrap().request.is_none()
+        );
         for left_out in [
             json!({"exec": {"command": ["true"]}}),
             json!({"httpGet": {"port": 1, "scheme": "HTTPS"}}),

@@ -123,11 +123,23 @@ mod tests {
         let mut child = launcher.spawn(command).await.unwrap();
         let group = child.id().unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(living_members(group).len(), 2);
         send(Signal::Kill, &child);
         child.wait().await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let members = std::process::Command::new("pgrep").args(["-g", &group.to_string()]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&members.stdout), "", "the shell's child is gone too");
+        assert!(living_members(group).is_empty(), "the shell's child is gone too");
+    }
+
+    /// Processes of a group that are not merely waiting to be reaped.
+    fn living_members(group: u32) -> Vec<String> {
+        let stats = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+        let lives_in_group = |stat: &String| {
+            let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+            fields[2] == group.to_string() && fields[0] != "Z"
+        };
+        stats.filter(lives_in_group).collect()
     }
 
     #[tokio::test]
@@ -135,7 +147,8 @@ mod tests {
         let launcher = Launcher::start().unwrap();
         let mut child = launcher.spawn(sleeping()).await.unwrap();
         drop(launcher);
-        let status = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
+        let status =
+            tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
         assert!(!status.success());
     }
 }

@@ -49,10 +49,12 @@ impl Wish {
         let spec = deployment.spec.as_ref().unwrap_or(&default);
         let replicas = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
         let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
-        let recreate = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate");
+        let recreate = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref())
+            == Some("Recreate");
         let quarter = IntOrString::String("25%".to_owned());
         let surge = rolling.and_then(|rolling| rolling.max_surge.as_ref()).unwrap_or(&quarter);
-        let unavailable = rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).unwrap_or(&quarter);
+        let unavailable =
+            rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).unwrap_or(&quarter);
         let strategy = if recreate {
             Strategy::Recreate
         } else {
@@ -95,6 +97,7 @@ fn expendable_first(replica: &Replica) -> (bool, bool, std::cmp::Reverse<u64>, &
     (replica.ready, replica.available, std::cmp::Reverse(replica.age), &replica.name)
 }
 
+#[expect(single_use_lifetimes, reason = "an iterator's item cannot leave it out")]
 fn names<'a>(replicas: impl IntoIterator<Item = &'a Replica>) -> Vec<String> {
     replicas.into_iter().map(|replica| replica.name.clone()).collect()
 }
@@ -117,7 +120,13 @@ fn recreate(wish: Wish, current: &[Replica], old: &[Replica], ending: usize) -> 
     Plan { create: room, delete: names(current.iter().take(surplus)) }
 }
 
-fn roll(wish: Wish, surge: usize, unavailable: usize, current: &[Replica], old: &[Replica]) -> Plan {
+fn roll(
+    wish: Wish,
+    surge: usize,
+    unavailable: usize,
+    current: &[Replica],
+    old: &[Replica],
+) -> Plan {
     let total = current.len() + old.len();
     let room = (wish.replicas + surge).saturating_sub(total);
     let create = wish.replicas.saturating_sub(current.len()).min(room);
@@ -186,7 +195,11 @@ mod tests {
             (1, Strategy::Recreate, "NN", 0, "N1"),
         ] {
             let expected = (create, delete.to_owned());
-            assert_eq!(step(wanted, strategy, picture), expected, "{wanted} {strategy:?} {picture}");
+            assert_eq!(
+                step(wanted, strategy, picture),
+                expected,
+                "{wanted} {strategy:?} {picture}"
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! Services: a forwarder for each port, and the address of those of type `LoadBalancer`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort};
@@ -31,7 +32,12 @@ impl Forwarders {
     }
 
     /// Starts, points and stops forwarders; true when one could not be started and another try is due.
-    pub(crate) async fn advance(&mut self, services: &[Service], slices: &[EndpointSlice], events: &Events) -> bool {
+    pub(crate) async fn advance(
+        &mut self,
+        services: &[Service],
+        slices: &[EndpointSlice],
+        events: &Events,
+    ) -> bool {
         let mut wanted = BTreeMap::new();
         for service in services {
             for (address, port) in addresses(service, self.ports) {
@@ -41,14 +47,16 @@ impl Forwarders {
         self.running.retain(|address, _| wanted.contains_key(address));
         let mut failed = false;
         for (address, (service, port)) in wanted {
-            if !self.running.contains_key(&address) {
+            if let Entry::Vacant(vacant) = self.running.entry(address) {
                 match Forwarder::start(address) {
                     Ok(forwarder) => {
-                        self.running.insert(address, forwarder);
+                        vacant.insert(forwarder);
                     }
                     Err(error) => {
                         failed = true;
-                        let note = format!("cannot listen on {address}: {error}; stop the program that does");
+                        let note = format!(
+                            "cannot listen on {address}: {error}; stop the program that does"
+                        );
                         tracing::warn!(service = service.name_any(), "{note}");
                         events.warn(service, "PortUnavailable", &note).await;
                     }
@@ -80,7 +88,8 @@ fn addresses(service: &Service, ports: Ports) -> Vec<(SocketAddr, &ServicePort)>
 fn cluster_ip(service: &Service) -> Option<Ipv4Addr> {
     let spec = service.spec.as_ref()?;
     let named = spec.type_.as_deref() == Some("ExternalName");
-    let own = service.name_any() == "kubernetes" && service.namespace().as_deref() == Some("default");
+    let own =
+        service.name_any() == "kubernetes" && service.namespace().as_deref() == Some("default");
     let ip: Ipv4Addr = spec.cluster_ip.as_deref()?.parse().ok()?;
     (!named && !own && ip.is_loopback()).then_some(ip)
 }
@@ -98,12 +107,15 @@ fn targets(service: &Service, port: &ServicePort, slices: &[EndpointSlice]) -> V
             .and_then(|port| u16::try_from(port.port?).ok());
         let Some(number) = number.filter(|_| belongs) else { continue };
         for endpoint in slice.endpoints.iter().flatten() {
-            let Some(ip) = endpoint.addresses.first().and_then(|ip| ip.parse().ok()) else { continue };
+            let Some(ip) = endpoint.addresses.first().and_then(|ip| ip.parse().ok()) else {
+                continue;
+            };
             let address = SocketAddr::new(ip, number);
             let conditions = endpoint.conditions.clone().unwrap_or_default();
             if conditions.ready.unwrap_or(true) {
                 ready.push(address);
-            } else if conditions.serving.unwrap_or(false) && conditions.terminating.unwrap_or(false) {
+            } else if conditions.serving.unwrap_or(false) && conditions.terminating.unwrap_or(false)
+            {
                 ending.push(address);
             }
         }
@@ -117,13 +129,21 @@ fn targets(service: &Service, port: &ServicePort, slices: &[EndpointSlice]) -> V
 ///
 /// # Errors
 /// What the API said; the next look tries again.
-pub(crate) async fn advance(client: &Client, service: &Service, ports: Ports) -> Result<(), kube::Error> {
-    let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
-    let balanced = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
-    let wanted = cluster_ip(service).filter(|_| balanced).map(|ip| json!([{"ip": ip, "ipMode": "VIP"}]));
+pub(crate) async fn advance(
+    client: &Client,
+    service: &Service,
+    ports: Ports,
+) -> Result<(), kube::Error> {
+    let api: Api<Service> =
+        Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
+    let balanced =
+        service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let wanted =
+        cluster_ip(service).filter(|_| balanced).map(|ip| json!([{"ip": ip, "ipMode": "VIP"}]));
     let there = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let there = there.and_then(|balancer| balancer.ingress.as_ref()).map(|ingress| json!(ingress));
-    let parameters = PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters =
+        PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
     let gone_is_fine = |result: Result<Service, kube::Error>| match result {
         Err(error) if !is_gone(&error) => Err(error),
         _ => Ok(()),
@@ -168,7 +188,7 @@ mod tests {
         .unwrap()
     }
 
-    fn slice(endpoints: serde_json::Value) -> EndpointSlice {
+    fn slice(endpoints: &serde_json::Value) -> EndpointSlice {
         serde_json::from_value(json!({
             "metadata": {"name": "s", "namespace": "shop", "labels": {SERVICE_LABEL: "echo"}},
             "addressType": "IPv4", "ports": [{"name": "http", "port": 9000}], "endpoints": endpoints,
@@ -180,7 +200,10 @@ mod tests {
     fn low_ports_are_offered_higher_to_ordinary_users() {
         let service = service();
         let offered = |ports| {
-            addresses(&service, ports).into_iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>()
+            addresses(&service, ports)
+                .into_iter()
+                .map(|(address, _)| address.to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(offered(Ports::Same), ["127.96.0.7:80", "127.96.0.7:3000"]);
         let raised = Ports::Raised(RaisedBecause::NotAllowed);
@@ -195,13 +218,14 @@ mod tests {
         let port = &service.spec.as_ref().unwrap().ports.as_ref().unwrap()[0];
         let ready = json!({"addresses": ["127.0.0.1"]});
         let ending = json!({"addresses": ["127.0.0.2"], "conditions": {"ready": false, "serving": true, "terminating": true}});
-        let failing = json!({"addresses": ["127.0.0.3"], "conditions": {"ready": false, "serving": false}});
+        let failing =
+            json!({"addresses": ["127.0.0.3"], "conditions": {"ready": false, "serving": false}});
         for (endpoints, expected) in [
             (json!([ready, ending, failing]), vec!["127.0.0.1:9000"]),
             (json!([ending, failing]), vec!["127.0.0.2:9000"]),
             (json!([failing]), vec![]),
         ] {
-            let targets = targets(&service, port, &[slice(endpoints)]);
+            let targets = targets(&service, port, &[slice(&endpoints)]);
             let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
             assert_eq!(targets, expected);
         }

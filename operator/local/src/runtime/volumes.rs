@@ -93,7 +93,9 @@ impl Volumes {
                 self.write(&volume.name, &place, files)?;
             }
         }
-        for mount in spec.containers.iter().flat_map(|container| container.volume_mounts.iter().flatten()) {
+        for mount in
+            spec.containers.iter().flat_map(|container| container.volume_mounts.iter().flatten())
+        {
             let target = self.directory.join("volumes").join(&mount.name);
             if target.exists() {
                 link(&target, &self.root().join(relative(&mount.mount_path)))?;
@@ -146,8 +148,13 @@ fn publish(place: &Path, edition: &Path, files: &Files) -> io::Result<()> {
 }
 
 /// The files of a `ConfigMap` or `Secret` volume; nothing for volumes of other kinds.
-async fn fetch(client: &Client, namespace: &str, volume: &Volume) -> Result<Option<Files>, VolumeError> {
-    let api_error = |source| VolumeError::Api { volume: volume.name.clone(), source: Box::new(source) };
+async fn fetch(
+    client: &Client,
+    namespace: &str,
+    volume: &Volume,
+) -> Result<Option<Files>, VolumeError> {
+    let api_error =
+        |source| VolumeError::Api { volume: volume.name.clone(), source: Box::new(source) };
     let (kind, name, optional, items, data) = if let Some(source) = &volume.config_map {
         let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
         let found = api.get_opt(&source.name).await.map_err(api_error)?;
@@ -163,12 +170,16 @@ async fn fetch(client: &Client, namespace: &str, volume: &Volume) -> Result<Opti
     };
     let optional = optional.unwrap_or(false);
     match (data, items) {
-        (Some(data), None) => Ok(Some(data.into_iter().map(|(key, value)| (relative(&key), value)).collect())),
+        (Some(data), None) => {
+            Ok(Some(data.into_iter().map(|(key, value)| (relative(&key), value)).collect()))
+        }
         (Some(data), Some(items)) => select(data, items, optional).map(Some).map_err(|key| {
             VolumeError::MissingKey { volume: volume.name.clone(), name: name.clone(), key }
         }),
         (None, _) if optional => Ok(Some(Files::new())),
-        (None, _) => Err(VolumeError::Missing { volume: volume.name.clone(), kind, name: name.clone() }),
+        (None, _) => {
+            Err(VolumeError::Missing { volume: volume.name.clone(), kind, name: name.clone() })
+        }
     }
 }
 
@@ -182,7 +193,11 @@ fn bytes(data: Option<BTreeMap<String, ByteString>>) -> BTreeMap<String, Vec<u8>
 }
 
 /// The chosen keys under the chosen paths, or the key that is missing.
-fn select(mut data: BTreeMap<String, Vec<u8>>, items: &[KeyToPath], optional: bool) -> Result<Files, String> {
+fn select(
+    mut data: BTreeMap<String, Vec<u8>>,
+    items: &[KeyToPath],
+    optional: bool,
+) -> Result<Files, String> {
     let mut files = Files::new();
     for item in items {
         match data.remove(&item.key) {
@@ -246,7 +261,8 @@ mod tests {
         let mut volumes = Volumes::new(directory.path().to_owned());
         volumes.write("v", &place, files(&[("a", "1"), ("b", "1")])).unwrap();
         volumes.write("v", &place, files(&[("b", "2"), ("c", "2")])).unwrap();
-        let expected = [("b", "2"), ("c", "2")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let expected =
+            [("b", "2"), ("c", "2")].map(|(name, text)| (name.to_owned(), text.to_owned()));
         assert_eq!(visible(&place), BTreeMap::from(expected));
         let editions = fs::read_dir(&place).unwrap().count();
         assert_eq!(editions, 4, "two links, ..data and one edition");

@@ -60,9 +60,10 @@ pub(crate) struct Screen<W> {
 
 /// The lines above the table: what this is, what it costs to end it, how to talk to it.
 pub(crate) fn header(directory: &Path, kubeconfig: &Path, ports: Ports) -> Vec<String> {
-    let mut lines = vec![
-        format!("gatefleet local follows {}. Everything is in memory: Ctrl-C ends it and discards what kubectl applied.", directory.display()),
-    ];
+    let mut lines = vec![format!(
+        "gatefleet local follows {}. Everything is in memory: Ctrl-C ends it and discards what kubectl applied.",
+        directory.display()
+    )];
     lines.extend(ports.remark().map(str::to_owned));
     lines.push(String::new());
     lines.push(format!("  export KUBECONFIG={}", shell_path(kubeconfig)));
@@ -89,7 +90,10 @@ impl<W: Write> Screen<W> {
     ///
     /// # Errors
     /// When the output is closed.
-    pub(crate) async fn run(mut self, mut notices: mpsc::UnboundedReceiver<Notice>) -> io::Result<()> {
+    pub(crate) async fn run(
+        mut self,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> io::Result<()> {
         let mut changes = changes(&self.client);
         let mut shown = Shown::default();
         let deadline = Instant::now() + PATIENCE;
@@ -201,7 +205,14 @@ fn changed_lines(before: &[Fleet], curls_before: &[String], shown: &Shown) -> Ve
         for tier in &fleet.tiers {
             let same = old.is_some_and(|old| old.phase == fleet.phase && old.tiers.contains(tier));
             if !same {
-                lines.push(format!("{} {} {} {} {}", fleet.name, tier.name, tier.place(), tier.proxies, fleet.phase));
+                lines.push(format!(
+                    "{} {} {} {} {}",
+                    fleet.name,
+                    tier.name,
+                    tier.place(),
+                    tier.proxies,
+                    fleet.phase
+                ));
             }
         }
         if old.is_none_or(|old| old.message != fleet.message) && !fleet.message.is_empty() {

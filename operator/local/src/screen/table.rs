@@ -68,7 +68,13 @@ pub(crate) fn observe(objects: &Objects, ports: Ports) -> Vec<Fleet> {
     objects.fleets.iter().map(fleet).collect()
 }
 
-fn observe_tier(fleet: &Value, name: &'static str, field: &str, objects: &Objects, ports: Ports) -> Tier {
+fn observe_tier(
+    fleet: &Value,
+    name: &'static str,
+    field: &str,
+    objects: &Objects,
+    ports: Ports,
+) -> Tier {
     let labels = |service: &&Value| {
         let labels = &service["metadata"]["labels"];
         service["metadata"]["namespace"] == fleet["metadata"]["namespace"]
@@ -76,13 +82,18 @@ fn observe_tier(fleet: &Value, name: &'static str, field: &str, objects: &Object
             && labels["gatefleet.dev/tier"] == name
     };
     let service = objects.services.iter().find(labels);
-    let address = service.map(|service| text(service, "/spec/clusterIP")).filter(|ip| !ip.is_empty());
-    let offered = service.into_iter().flat_map(|service| list(service, "/spec/ports")).filter_map(|port| {
-        let number = u16::try_from(port["port"].as_u64()?).ok()?;
-        Some((ports.offered(number), text(port, "/name").to_owned()))
-    });
+    let address =
+        service.map(|service| text(service, "/spec/clusterIP")).filter(|ip| !ip.is_empty());
+    let offered =
+        service.into_iter().flat_map(|service| list(service, "/spec/ports")).filter_map(|port| {
+            let number = u16::try_from(port["port"].as_u64()?).ok()?;
+            Some((ports.offered(number), text(port, "/name").to_owned()))
+        });
     let status = &fleet["status"][field];
-    let wanted = status["replicas"].as_u64().or_else(|| fleet["spec"][field]["replicas"].as_u64()).unwrap_or(1);
+    let wanted = status["replicas"]
+        .as_u64()
+        .or_else(|| fleet["spec"][field]["replicas"].as_u64())
+        .unwrap_or(1);
     let ready = status["readyReplicas"].as_u64().unwrap_or(0);
     Tier {
         name,
@@ -111,10 +122,18 @@ pub(crate) fn lines(fleets: &[Fleet]) -> Vec<String> {
     for fleet in fleets {
         for (index, tier) in fleet.tiers.iter().enumerate() {
             let name = if index == 0 { fleet.name.clone() } else { String::new() };
-            rows.push([name, tier.name.to_owned(), tier.place(), tier.proxies.clone(), fleet.phase.clone()]);
+            rows.push([
+                name,
+                tier.name.to_owned(),
+                tier.place(),
+                tier.proxies.clone(),
+                fleet.phase.clone(),
+            ]);
         }
     }
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
+    };
     let widths: Vec<_> = (0..5).map(width).collect();
     let line = |row: &[String; 5]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
@@ -122,7 +141,12 @@ pub(crate) fn lines(fleets: &[Fleet]) -> Vec<String> {
     };
     let mut lines: Vec<_> = rows.iter().map(line).collect();
     let silent = |fleet: &&Fleet| fleet.message.is_empty() || fleet.phase == "Listening";
-    lines.extend(fleets.iter().filter(|fleet| !silent(fleet)).map(|fleet| format!("  {}: {}", fleet.name, fleet.message)));
+    lines.extend(
+        fleets
+            .iter()
+            .filter(|fleet| !silent(fleet))
+            .map(|fleet| format!("  {}: {}", fleet.name, fleet.message)),
+    );
     lines
 }
 
@@ -131,10 +155,13 @@ const MOST: usize = 6;
 
 /// `curl` lines for what the Ingresses of the fleets' classes serve.
 pub(crate) fn curls(objects: &Objects, fleets: &[Fleet]) -> Vec<String> {
-    let by_name: BTreeMap<&str, &Fleet> = fleets.iter().map(|fleet| (fleet.name.as_str(), fleet)).collect();
+    let by_name: BTreeMap<&str, &Fleet> =
+        fleets.iter().map(|fleet| (fleet.name.as_str(), fleet)).collect();
     let mut lines = Vec::new();
     let mut ingresses: Vec<_> = objects.ingresses.iter().collect();
-    ingresses.sort_by_key(|ingress| (is_canary(ingress), text(ingress, "/metadata/namespace"), text(ingress, "/metadata/name")));
+    ingresses.sort_by_key(|ingress| {
+        (is_canary(ingress), text(ingress, "/metadata/namespace"), text(ingress, "/metadata/name"))
+    });
     for ingress in ingresses {
         let tier = fleet_of(ingress, &objects.classes).and_then(|(fleet, tier)| {
             by_name.get(fleet.as_str())?.tiers.iter().find(|candidate| candidate.name == tier)
@@ -162,7 +189,8 @@ fn fleet_of(ingress: &Value, classes: &[Value]) -> Option<(String, String)> {
         .as_str()
         .or_else(|| ingress["metadata"]["annotations"]["kubernetes.io/ingress.class"].as_str());
     let default = |candidate: &&Value| {
-        candidate["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true"
+        candidate["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"]
+            == "true"
     };
     let class = match class {
         Some(name) => classes.iter().find(|candidate| candidate["metadata"]["name"] == name)?,
@@ -187,17 +215,25 @@ fn curl(ingress: &Value, tier: &Tier) -> Option<String> {
     let address = tier.address.as_deref()?;
     let host = text(ingress, "/spec/rules/0/host").replacen('*', "www", 1);
     let path = Some(text(ingress, "/spec/rules/0/http/paths/0/path"))
-        .filter(|path| path.starts_with('/') && !path.contains(['(', '[', '\\', '*', '$', '^', ' ']))
+        .filter(|path| {
+            path.starts_with('/') && !path.contains(['(', '[', '\\', '*', '$', '^', ' '])
+        })
         .unwrap_or("/");
     let mut tls = list(ingress, "/spec/tls").flat_map(|tls| list(tls, "/hosts"));
     if !host.is_empty() && tls.any(|secured| secured == &host) {
         let (port, _) = tier.ports.iter().find(|(_, name)| name == "https")?;
         let authority = if *port == 443 { host.clone() } else { format!("{host}:{port}") };
-        return Some(format!("curl -k{header} --resolve {host}:{port}:{address} https://{authority}{path}"));
+        return Some(format!(
+            "curl -k{header} --resolve {host}:{port}:{address} https://{authority}{path}"
+        ));
     }
     let (port, _) = tier.ports.iter().find(|(_, name)| name != "https")?;
     let authority = if *port == 80 { address.to_owned() } else { format!("{address}:{port}") };
-    let host = if host.is_empty() { String::new() } else { format!(" -H {}", quote(&format!("host: {host}"))) };
+    let host = if host.is_empty() {
+        String::new()
+    } else {
+        format!(" -H {}", quote(&format!("host: {host}")))
+    };
     Some(format!("curl{host}{header} http://{authority}{path}"))
 }
 
@@ -253,7 +289,11 @@ mod tests {
                 ),
                 ingress("plain", json!({}), json!([])),
                 ingress("secured", json!({}), json!([{"hosts": ["test.com"]}])),
-                ingress("weighted", json!({"nginx.ingress.kubernetes.io/canary": "true"}), json!([])),
+                ingress(
+                    "weighted",
+                    json!({"nginx.ingress.kubernetes.io/canary": "true"}),
+                    json!([]),
+                ),
             ],
         }
     }
