@@ -28,9 +28,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
 
 /// The operator as in a cluster, but for where it listens.
 async fn operate(client: kube::Client, settings: OperatorSettings) -> Result<(), String> {
-    let options = OperatorOptions {
-        channel_address: settings.channel_address,
-        ..OperatorOptions::default()
-    };
+    let options =
+        OperatorOptions { channel_address: settings.channel_address, ..OperatorOptions::default() };
     gatefleet_controllers::run(client, options).await.map_err(|error| error.to_string())
 }

@@ -123,7 +123,7 @@ impl Volumes {
     }
 }
 
-/// Makes `edition` what `place` shows, then removes what it showed before.
+/// Makes `edition` what `place` shows. The edition before stays for a reader who is on the way into it; older ones go.
 fn publish(place: &Path, edition: &Path, files: &Files) -> io::Result<()> {
     let before = fs::read_link(place.join(DATA)).ok();
     let fresh = place.join("..data_tmp");
@@ -144,7 +144,16 @@ fn publish(place: &Path, edition: &Path, files: &Files) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    before.map_or(Ok(()), |before| fs::remove_dir_all(place.join(before)))
+    for entry in fs::read_dir(place)? {
+        let entry = entry?;
+        let is_edition = entry.file_type()?.is_dir();
+        let recent = edition.ends_with(entry.file_name())
+            || before.as_ref() == Some(&entry.file_name().into());
+        if is_edition && !recent {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The files of a `ConfigMap` or `Secret` volume; nothing for volumes of other kinds.
@@ -261,11 +270,12 @@ mod tests {
         let mut volumes = Volumes::new(directory.path().to_owned());
         volumes.write("v", &place, files(&[("a", "1"), ("b", "1")])).unwrap();
         volumes.write("v", &place, files(&[("b", "2"), ("c", "2")])).unwrap();
+        volumes.write("v", &place, files(&[("b", "3"), ("c", "3")])).unwrap();
         let expected =
-            [("b", "2"), ("c", "2")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+            [("b", "3"), ("c", "3")].map(|(name, text)| (name.to_owned(), text.to_owned()));
         assert_eq!(visible(&place), BTreeMap::from(expected));
         let editions = fs::read_dir(&place).unwrap().count();
-        assert_eq!(editions, 4, "two links, ..data and one edition");
+        assert_eq!(editions, 5, "two links, ..data, its edition and the one before");
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! The process runtime against the embedded API server: real processes, real sockets, no operator.
-#![expect(clippy::unwrap_used, reason = "a failed step is the test's failure")]
-
-mod support;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret};
+use crate::support::{Load, Session};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, LogParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use support::{Load, Session};
 
 /// A Deployment of echoes with a readiness probe.
 fn echo(name: &str, replicas: u32, text: &str) -> Value {
@@ -33,10 +31,11 @@ fn echo(name: &str, replicas: u32, text: &str) -> Value {
     })
 }
 
-fn service(name: &str) -> Value {
+fn service(session: &Session, name: &str) -> Value {
+    let address = session.local.network().service(300);
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
-        "spec": {"type": "LoadBalancer", "selector": {"app": name}, "ports": [{"name": "web", "port": 3000, "targetPort": "http"}]},
+        "spec": {"type": "LoadBalancer", "clusterIP": address, "selector": {"app": name}, "ports": [{"name": "web", "port": 3000, "targetPort": "http"}]},
     })
 }
 
@@ -44,7 +43,7 @@ fn service(name: &str) -> Value {
 async fn a_rolling_update_under_load_loses_nothing() {
     let session = Session::start().await;
     session.apply(&echo("echo", 2, "v1")).await;
-    session.apply(&service("echo")).await;
+    session.apply(&service(&session, "echo")).await;
     session.rolled_out("echo").await;
     let address = session.address("echo").await;
     session.answers(address, "v1").await;
@@ -68,7 +67,7 @@ async fn a_rolling_update_under_load_loses_nothing() {
 async fn a_killed_process_is_back_within_two_seconds_and_its_logs_are_kept() {
     let session = Session::start().await;
     session.apply(&echo("echo", 1, "hello")).await;
-    session.apply(&service("echo")).await;
+    session.apply(&service(&session, "echo")).await;
     session.rolled_out("echo").await;
     let address = session.address("echo").await;
     session.answers(address, "hello").await;
@@ -113,7 +112,7 @@ async fn volumes_follow_their_sources() {
     let session = Session::start().await;
     let source = |kind: &str, text: &str| {
         json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "settings", "namespace": "default"},
-            if kind == "Secret" { "stringData" } else { "data" }: {"text": text}})
+            "data": {"text": text}})
     };
     session.apply(&source("ConfigMap", "one")).await;
     let mut deployment = echo("echo", 1, "x");
@@ -136,7 +135,7 @@ async fn volumes_follow_their_sources() {
             waiting.message?.contains("Secret settings not found").then_some(())
         })
         .await;
-    session.apply(&source("Secret", "hidden")).await;
+    session.apply(&source("Secret", "aGlkZGVu")).await;
     session.rolled_out("echo").await;
 
     let uid = session.pods("echo").await.pop().unwrap().metadata.uid.unwrap();
@@ -151,7 +150,7 @@ async fn volumes_follow_their_sources() {
     let secrets: Api<Secret> = Api::namespaced(session.client(), "default");
     let patch = Patch::Merge(json!({"data": {"text": "two", "more": "x"}}));
     config_maps.patch("settings", &PatchParams::default(), &patch).await.unwrap();
-    let patch = Patch::Merge(json!({"stringData": {"text": "shown"}}));
+    let patch = Patch::Merge(json!({"data": {"text": "c2hvd24="}}));
     secrets.patch("settings", &PatchParams::default(), &patch).await.unwrap();
     session
         .until("the files follow", 5, || async {
@@ -187,7 +186,7 @@ async fn an_image_that_is_not_ours_waits_and_says_why() {
                 .find(|event| event.reason.as_deref() == Some("IgnoredInLocalMode"))
         })
         .await;
-    assert!(ignored.message.unwrap().contains("securityContext"));
+    assert!(ignored.note.unwrap().contains("securityContext"));
     session.end().await;
 }
 
@@ -228,7 +227,7 @@ async fn probes_hold_traffic_back_and_restart_what_does_not_live() {
 async fn deleting_a_deployment_ends_its_processes() {
     let session = Session::start().await;
     session.apply(&echo("echo", 2, "x")).await;
-    session.apply(&service("echo")).await;
+    session.apply(&service(&session, "echo")).await;
     session.rolled_out("echo").await;
     assert_eq!(session.processes().len(), 2);
     session.delete("apps/v1", "Deployment", "echo").await;

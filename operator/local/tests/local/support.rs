@@ -1,5 +1,4 @@
 //! A session of local mode in a directory of its own, and a client that counts what it loses.
-#![expect(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
