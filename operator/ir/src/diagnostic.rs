@@ -134,6 +134,8 @@ reasons! {
     NotSelected: Info,
     /// The object names a class that does not exist.
     ClassNotFound: Warning,
+    /// The object's class belongs to this operator and names no fleet that exists.
+    ClassBroken: Warning,
     /// An IngressClass of this operator names no GatewayConfig.
     ParametersMissing: Refused,
     /// The parameters of an IngressClass are no GatewayConfig.

@@ -77,8 +77,9 @@ impl<'a> Building<'a> {
     fn add(&mut self, candidate: Candidate<'a>, settings: HostSettings) {
         let Candidate { claim, rule, said, served, .. } = candidate;
         if let Some((winner, winning)) = self.winners.get(&served) {
-            let own_default = rule.fallback && *winner == &claim.claimant;
-            if !own_default {
+            // A default backend takes what no rule takes: that a rule takes everything is no conflict.
+            let is_left_over = rule.fallback && !winning.fallback;
+            if !is_left_over {
                 self.diagnostics.push(conflict(claim, rule, winner, winning));
             }
             return;

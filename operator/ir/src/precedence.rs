@@ -24,7 +24,9 @@ pub(crate) struct Candidate<'a> {
 struct Order<'a> {
     kind: Kind,
     length: Reverse<usize>,
-    text: Reverse<&'a str>,
+    /// Of regular expressions the larger text first (as nginx sorts them); empty for others.
+    expression: Reverse<&'a str>,
+    text: &'a str,
     any_method: bool,
     headers: Reverse<usize>,
     query: Reverse<usize>,
@@ -80,10 +82,12 @@ fn candidate<'a>(
         let pattern = form.pattern.clone();
         served.path = PathMatch::Regex(Regex { pattern, ignore_case: true, anchor: Anchor::Start });
     }
+    let kind = Kind::of(&served.path);
     let order = Order {
-        kind: Kind::of(&served.path),
+        kind,
         length: Reverse(text.len()),
-        text: Reverse(text),
+        expression: Reverse(if kind == Kind::Regex { text } else { "" }),
+        text,
         any_method: said.method.is_none(),
         headers: Reverse(said.headers.len()),
         query: Reverse(said.query.len()),

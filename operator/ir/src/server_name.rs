@@ -52,8 +52,8 @@ fn conflict(pattern: &HostPattern, winner: &TlsClaim, loser: &TlsClaim) -> Diagn
         &loser.field,
         Reason::TlsConflict,
         format!(
-            "host {pattern} already has the certificate in Secret {namespace}/{name} by the older {}: \
-             name the same Secret, or remove the host from one of the two",
+            "host {pattern} already has the certificate in Secret {namespace}/{name} by {} (which \
+             is older, or of equal age and first by name): name the same Secret, or remove the host from one of the two",
             winner.object()
         ),
     )

@@ -148,7 +148,7 @@ impl Selection {
         let effective = explicit.or(self.default_class.as_deref());
         if let Some(resolved) = effective.and_then(|class| self.by_parameters.get(class)) {
             let finding =
-                resolved.is_none().then(|| not_selected(ingress, effective, Reason::NotSelected));
+                resolved.is_none().then(|| not_selected(ingress, effective, Reason::ClassBroken));
             return Attachment {
                 tiers: resolved.iter().cloned().collect(),
                 publisher: resolved.clone(),
@@ -179,6 +179,9 @@ fn not_selected(ingress: &Ingress, class: Option<&str>, reason: Reason) -> Diagn
         (Some(class), Reason::ClassNotFound) => format!(
             "there is no IngressClass {class:?}: create it with parameters that name a GatewayConfig, or correct the name"
         ),
+        (Some(class), Reason::ClassBroken) => {
+            format!("IngressClass {class:?} names no tier that exists: correct its controller or parameters")
+        }
         (Some(class), _) => format!("no GatewayConfig serves IngressClass {class:?}"),
     };
     Diagnostic::new(&object, "spec.ingressClassName", reason, message)
