@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::manifest;
 
-const HEAD: &str = "<!-- Generated from crds/src; written by `UPDATE_EXPECT=1 cargo test -p gatefleet-crds`. -->
+const HEAD: &str = "<!-- Generated from crds/src; written by `make crds`. -->
 # GatewayConfig
 
 `gatefleet.dev/v1alpha1`, namespaced, short name `gwc`, category `gatefleet` (`kubectl get gatefleet`).

@@ -15,11 +15,11 @@ pub fn manifest() -> CustomResourceDefinition {
 mod tests {
     use super::*;
 
-    /// `UPDATE_EXPECT=1 cargo test -p gatefleet-crds` writes the file.
+    /// `make crds` writes the file.
     #[test]
     fn the_committed_manifest_is_fresh() {
         let yaml = serde_saphyr::to_string(&manifest()).unwrap();
-        let header = "# Generated from the types in crds/src by `UPDATE_EXPECT=1 cargo test -p gatefleet-crds`.\n";
+        let header = "# Generated from the types in crds/src by `make crds`.\n";
         expect_test::expect_file!["../gatewayconfigs.yaml"].assert_eq(&format!("{header}{yaml}"));
     }
 }

@@ -6,7 +6,7 @@ use crate::{ConditionType, Phase, Reason};
 #[must_use]
 pub fn conditions_page() -> String {
     let mut lines = vec![String::from(
-        "<!-- Generated from crds/src/vocabulary.rs; written by `UPDATE_EXPECT=1 cargo test -p gatefleet-crds`. -->\n\
+        "<!-- Generated from crds/src/vocabulary.rs; written by `make crds`. -->\n\
          # Phases, conditions and reasons of a GatewayConfig\n\n\
          `kubectl get gwc` shows the phase, `kubectl get gwc -o wide` the message, `kubectl describe gwc NAME` all of it.\n\
          Conditions decide; the phase repeats them in one word. Each transition is one Event with the reason below.\n\n\
@@ -40,7 +40,7 @@ mod tests {
 
     use super::*;
 
-    /// `UPDATE_EXPECT=1 cargo test -p gatefleet-crds` writes the page.
+    /// `make crds` writes the page.
     #[test]
     fn the_committed_pages_are_fresh() {
         expect_file!["../../docs/reference/conditions.md"].assert_eq(&conditions_page());

@@ -1,6 +1,6 @@
 //! A refused example for every bound, enumeration and required field of the schema, derived from the schema:
 //! `refused/constraints.yaml`, which tests of both API servers read. Written by
-//! `UPDATE_EXPECT=1 cargo test -p gatefleet-crds`.
+//! `make crds`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -144,7 +144,7 @@ fn every_constraint_has_a_refused_example() {
     assert_eq!(unique.len(), refused.len(), "each example breaks one constraint");
 
     let head = "# A spec for every bound, enumeration and required field that breaks it. Generated from the schema by\n\
-                # `UPDATE_EXPECT=1 cargo test -p gatefleet-crds`; read by tests of both API servers.\n";
+                # `make crds`; read by tests of both API servers.\n";
     let examples: String = refused
         .iter()
         .map(|example| format!("- {}\n", serde_json::to_string(example).unwrap()))

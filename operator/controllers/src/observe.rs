@@ -9,7 +9,7 @@ use gatefleet_crds::{GatewayConfig, RouteProblem};
 use gatefleet_distribute::{Holding as Held, Holdings, ProxyHoldings};
 use gatefleet_infra::{
     ChildNames, Holding, Observed, PodObservation, Problem, RoutesObservation, TierObservation,
-    labels, tier_spec,
+    labels, setting_names, tier_spec,
 };
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
 use gatefleet_watch::View;
@@ -83,11 +83,12 @@ impl Sight {
         let deployment = self.view.children.deployments.get(namespace, &names.base);
         let generation = config.metadata.generation.unwrap_or_default();
         let object = object_of(&tier.fleet);
+        let settings = tier_spec(config, tier.tier).map(setting_names).unwrap_or_default();
         let pods = self.pods(tier).into_iter().map(|pod| {
             let uid = pod.metadata.uid.as_deref().unwrap_or_default();
             let proxy = self.proxy(tier, uid);
             let holding = proxy.map_or(Holding::Behind, |proxy| {
-                self.sent.holding(tier, (&object, generation), proxy, is_setting)
+                self.sent.holding_of(&settings, tier, (&object, generation), proxy)
             });
             let seen = PodObservation::observe(pod, holding, None);
             let streamless_since =

@@ -51,11 +51,33 @@ impl Sent {
         proxy: &ProxyHoldings,
         concerns: impl Fn(&str) -> bool,
     ) -> Holding {
-        let resources = proxy.resources.iter().filter(|(name, _)| concerns(name));
-        let held = resources.map(|(name, held)| (name.to_string(), held_resource(held))).collect();
+        let held = held_by(proxy, concerns);
         let tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
         tiers.get(tier).map_or(Holding::Behind, |ledger| ledger.holding(object, generation, &held))
     }
+
+    /// As [`Sent::holding`], in exactly the resources called `names`, sent or not.
+    pub(crate) fn holding_of(
+        &self,
+        names: &[String],
+        tier: &TierKey,
+        (object, generation): (&ObjectKey, i64),
+        proxy: &ProxyHoldings,
+    ) -> Holding {
+        let held = held_by(proxy, |name| names.iter().any(|wanted| wanted == name));
+        let tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
+        tiers
+            .get(tier)
+            .map_or(Holding::Behind, |ledger| ledger.holding_of(names, object, generation, &held))
+    }
+}
+
+fn held_by(
+    proxy: &ProxyHoldings,
+    concerns: impl Fn(&str) -> bool,
+) -> BTreeMap<String, HeldResource> {
+    let resources = proxy.resources.iter().filter(|(name, _)| concerns(name));
+    resources.map(|(name, held)| (name.to_string(), held_resource(held))).collect()
 }
 
 fn held_resource(held: &Held) -> HeldResource {

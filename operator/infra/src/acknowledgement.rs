@@ -58,27 +58,27 @@ const REMEMBERED_VERSIONS: usize = 32;
 impl SentLedger {
     /// Notes the complete configuration that is sent from now on.
     pub fn record(&mut self, complete: &[SentResource<'_>]) {
-        let mut current = BTreeSet::new();
-        for &SentResource { name, version, origins } in complete {
-            current.insert(name);
-            let versions = match self.resources.get_mut(name) {
-                Some(versions) => versions,
-                None => self.resources.entry(name.to_owned()).or_default(),
-            };
-            record_version(versions, version, origins);
+        let current: BTreeSet<&str> = complete.iter().map(|resource| resource.name).collect();
+        let gone: Vec<String> = self
+            .resources
+            .keys()
+            .filter(|name| !current.contains(name.as_str()))
+            .cloned()
+            .collect();
+        for name in gone {
+            let versions = self.resources.remove(&name).unwrap_or_default();
+            self.unlink(&name, versions.back());
         }
-        self.resources.retain(|name, _| current.contains(name.as_str()));
-        self.by_object.clear();
-        for (name, versions) in &self.resources {
-            let origins = versions.back().into_iter().flat_map(|(_, origins)| origins.keys());
-            for object in origins {
-                self.by_object.entry(object.clone()).or_default().insert(name.clone());
+        for SentResource { name, version, origins } in complete {
+            let versions = self.resources.get(*name);
+            if !versions.is_some_and(|versions| is_current(versions, version, origins)) {
+                self.record_version(name, version, origins);
             }
         }
     }
 
-    /// Whether a proxy that holds `held` holds `object` at `generation` or later. Behind as long as nothing
-    /// that was sent contains that generation.
+    /// Whether a proxy that holds `held` holds `object` at `generation` or later, in all resources that are
+    /// made from it. Behind as long as nothing that was sent contains that generation.
     #[must_use]
     pub fn holding(
         &self,
@@ -86,23 +86,35 @@ impl SentLedger {
         generation: i64,
         held: &BTreeMap<String, HeldResource>,
     ) -> Holding {
-        let names = self.by_object.get(object);
-        if names.is_none_or(BTreeSet::is_empty) {
-            return Holding::Behind;
-        }
-        let mut holding = Holding::Current;
-        for name in names.into_iter().flatten() {
+        let names = self.by_object.get(object).into_iter().flatten();
+        self.holding_of(names, object, generation, held)
+    }
+
+    /// As [`SentLedger::holding`], in exactly the resources called `names`. Behind as long as one of them was
+    /// not sent: so a listener that has no port yet is not taken for one that everybody holds.
+    #[must_use]
+    pub fn holding_of(
+        &self,
+        names: impl IntoIterator<Item = impl AsRef<str>>,
+        object: &ObjectKey,
+        generation: i64,
+        held: &BTreeMap<String, HeldResource>,
+    ) -> Holding {
+        let mut holding = None;
+        for name in names {
+            let name = name.as_ref();
             let resource = held.get(name);
             let version = resource.map_or("", |resource| resource.version.as_str());
             if self.generation(name, version, object).is_some_and(|found| found >= generation) {
+                holding = holding.or(Some(Holding::Current));
                 continue;
             }
             if let Some(refused) = resource.and_then(|resource| resource.refused.as_ref()) {
                 return Holding::Refused(format!("{name}: {refused}"));
             }
-            holding = Holding::Behind;
+            holding = Some(Holding::Behind);
         }
-        holding
+        holding.unwrap_or(Holding::Behind)
     }
 
     fn generation(&self, name: &str, version: &str, object: &ObjectKey) -> Option<i64> {
@@ -110,19 +122,45 @@ impl SentLedger {
         let (_, origins) = versions.iter().find(|(known, _)| known == version)?;
         origins.get(object).copied()
     }
+
+    fn record_version(&mut self, name: &str, version: &str, origins: &BTreeSet<(ObjectKey, i64)>) {
+        let mut versions = self.resources.remove(name).unwrap_or_default();
+        self.unlink(name, versions.back());
+        // A version that comes back contains what it is made from now: the content is the same.
+        versions.retain(|(known, _)| known != version);
+        // A set in ascending order: the last generation of an object is its highest.
+        versions.push_back((version.to_owned(), origins.iter().cloned().collect()));
+        if versions.len() > REMEMBERED_VERSIONS {
+            versions.pop_front();
+        }
+        for (object, _) in origins {
+            self.by_object.entry(object.clone()).or_default().insert(name.to_owned());
+        }
+        self.resources.insert(name.to_owned(), versions);
+    }
+
+    /// `name` is no longer made from the objects of `version`.
+    fn unlink(&mut self, name: &str, version: Option<&(String, Origins)>) {
+        for object in version.into_iter().flat_map(|(_, origins)| origins.keys()) {
+            if let Some(names) = self.by_object.get_mut(object) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.by_object.remove(object);
+                }
+            }
+        }
+    }
 }
 
-fn record_version(versions: &mut Versions, version: &str, origins: &BTreeSet<(ObjectKey, i64)>) {
-    // A set in ascending order: the last generation of an object is its highest.
-    let origins: Origins = origins.iter().cloned().collect();
-    // A version that comes back contains what it is made from now: the content is the same.
-    if let Some(known) = versions.iter().position(|(known, _)| known == version) {
-        versions.remove(known);
-    }
-    versions.push_back((version.to_owned(), origins));
-    if versions.len() > REMEMBERED_VERSIONS {
-        versions.pop_front();
-    }
+/// Whether the newest version is this one, made from the same. Most resources of a tier are: it must be cheap.
+fn is_current(versions: &Versions, version: &str, origins: &BTreeSet<(ObjectKey, i64)>) -> bool {
+    versions.back().is_some_and(|(known, made_from)| {
+        known == version
+            && made_from.len() == origins.len()
+            && made_from.iter().zip(origins).all(|((object, generation), (other, newer))| {
+                object == other && generation == newer
+            })
+    })
 }
 
 #[cfg(test)]
@@ -191,6 +229,25 @@ mod tests {
         // A refusal of something newer does not take back what is held.
         refusing.get_mut("listener/http").unwrap().version = "b".to_owned();
         assert_eq!(ledger.holding(&object(), 1, &refusing), Holding::Current);
+    }
+
+    #[test]
+    fn a_listener_that_was_not_sent_yet_is_not_held() {
+        let mut ledger = SentLedger::default();
+        let names = ["tier", "listener/http", "listener/https"];
+        // Generation 2 adds https; its port is not allocated yet.
+        send(&mut ledger, &[("tier", "a", 2), ("listener/http", "b", 2)]);
+        let both = held(&[("tier", "a"), ("listener/http", "b")]);
+        assert_eq!(ledger.holding(&object(), 2, &both), Holding::Current);
+        assert_eq!(ledger.holding_of(names, &object(), 2, &both), Holding::Behind);
+        send(
+            &mut ledger,
+            &[("tier", "a", 2), ("listener/http", "b", 2), ("listener/https", "c", 2)],
+        );
+        assert_eq!(ledger.holding_of(names, &object(), 2, &both), Holding::Behind);
+        let all = held(&[("tier", "a"), ("listener/http", "b"), ("listener/https", "c")]);
+        assert_eq!(ledger.holding_of(names, &object(), 2, &all), Holding::Current);
+        assert_eq!(ledger.holding_of([""; 0], &object(), 2, &all), Holding::Behind);
     }
 
     #[test]

@@ -23,7 +23,8 @@ mod transitions;
 pub use acknowledgement::{HeldResource, Holding, SentLedger, SentResource};
 pub use desired::{
     BOOTSTRAP_KEY, CA_CERTIFICATE_KEY, CERTIFICATE_KEY, ChannelMaterial, Child, ChildKind, Desired,
-    Operator, PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, tier_spec,
+    Operator, PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names,
+    tier_spec,
 };
 pub use gatefleet_crds::GatewayConfigStatus;
 pub use names::{ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, TIER_LABEL, children_selector, labels};

@@ -54,8 +54,8 @@ pub struct PodObservation {
     pub terminating: bool,
     /// Why it does not run, in the cluster's words.
     pub trouble: Option<String>,
-    /// Whether it holds the current generation of the `GatewayConfig`: [`crate::SentLedger::holding`] for
-    /// the resources that are made from the `GatewayConfig` itself (`tier`, `listener/…`), not from routes.
+    /// Whether it holds the current generation of the `GatewayConfig`: [`crate::SentLedger::holding_of`] for
+    /// [`crate::setting_names`], not for what is made from routes.
     pub holding: Holding,
     /// Since when it has had no stream to the operator; `None` while it has one.
     pub streamless_since: Option<Timestamp>,

@@ -1,5 +1,5 @@
 //! What a `GatewayConfig` leads to: one file per case (`tests/desired/NAME.yaml` → `NAME.objects.yaml`, written
-//! by `UPDATE_EXPECT=1 cargo test -p gatefleet-infra`), and what must not change when something else does.
+//! by `make crds`), and what must not change when something else does.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

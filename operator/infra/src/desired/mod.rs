@@ -168,6 +168,14 @@ pub fn tier_spec(config: &GatewayConfig, tier: Tier) -> Option<&TierSpec> {
     }
 }
 
+/// The names of the snapshot resources that a tier's own settings become: a generation is acknowledged when
+/// all of them are held ([`crate::SentLedger::holding_of`]).
+#[must_use]
+pub fn setting_names(spec: &TierSpec) -> Vec<String> {
+    let listeners = spec.listeners.iter().map(|listener| format!("listener/{}", listener.name));
+    std::iter::once("tier".to_owned()).chain(listeners).collect()
+}
+
 /// Builds everything. `inputs` is asked for declared tiers only; a tier without inputs is left out, so that one
 /// unusable authority does not stop the other tier. Being left out is no reason to be pruned.
 #[must_use]
