@@ -215,8 +215,10 @@ pub struct ClientIpDetection {
         )]),
     ))]
     pub trusted_proxies: Vec<String>,
-    /// How many trusted proxies stand in front: the client is the entry of `X-Forwarded-For` that the farthest
-    /// of them added. 0: as many as `trustedProxies` fit, counted from the right. Default: `0`. Example: `1`.
+    /// How many proxies stand in front: the client is the entry of `X-Forwarded-For` that the farthest of them
+    /// added, counted from the right. 0: as many as `trustedProxies` fit. Without `trustedProxies`, everybody
+    /// who can reach the tier is believed to be such a proxy: set both, unless a firewall lets nobody else in.
+    /// Default: `0`. Example: `1`.
     #[schemars(with = "i32", range(min = 0, max = 32))]
     pub hops: u32,
 }

@@ -14,12 +14,12 @@ pub struct Limits {
     /// Default: `16384`. Example: `50000`.
     #[schemars(with = "i32", range(min = 1, max = 1_000_000))]
     pub max_connections: u32,
-    /// Bytes of a request's or a response's head, request line included; a larger request is answered with
-    /// 431. Default: `65536`. Example: `16384`.
-    #[schemars(with = "i32", range(min = 1024, max = 1_048_576))]
+    /// Bytes of a request's head, request line included; a larger one is answered with 431.
+    /// Default: `65536`. Example: `16384`.
+    #[schemars(with = "i32", range(min = 1024, max = 262_144))]
     pub max_header_bytes: u32,
-    /// Header lines of a request or a response; more are answered with 431. Default: `100`. Example: `200`.
-    #[schemars(with = "i32", range(min = 8, max = 1000))]
+    /// Header lines of a request; more are answered with 431. Default: `100`. Example: `50`.
+    #[schemars(with = "i32", range(min = 8, max = 256))]
     pub max_header_count: u32,
     /// Bytes of a request's body; a larger one is answered with 413. Bodies are streamed, never stored, so this
     /// protects backends, not the proxy. 0: no limit. Default: `0`. Example: `1048576`.
@@ -68,7 +68,8 @@ pub struct Timeouts {
     /// From the end of a request's head to the last byte of its response. `0s`: no limit. Default: `0s`.
     /// Example: `30s`.
     pub request: OptionalDuration,
-    /// Until a connection to an endpoint stands, TLS included. Default: `5s`. Example: `1s`.
+    /// Until a connection to an endpoint stands, waiting for a free one and TLS included. Default: `5s`.
+    /// Example: `1s`.
     pub upstream_connect: Duration,
     /// Of a pooled connection towards an endpoint that nobody uses; keep it below the keep-alive timeout of
     /// the backends. Default: `1m`. Example: `20s`.
