@@ -141,14 +141,26 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
                 Some(fault) => return Poll::Ready(Err(fault)),
                 None => {}
             }
-            let result = download.poll(self.up, self.down, cx).map_err(|error| match error {
-                PumpError::Source(error) => Fault::Upstream(error),
-                PumpError::Sink(error) => Fault::Client(error),
-            });
+            let result = self.poll_download(cx, download);
             self.upload.moved |= std::mem::take(&mut download.moved);
             self.tick(cx, result)
         })
         .await
+    }
+
+    fn poll_download(
+        &mut self,
+        cx: &mut Context<'_>,
+        download: &mut Pump,
+    ) -> Poll<Result<(), Fault>> {
+        download.poll(self.up, self.down, cx).map_err(|error| match error {
+            PumpError::Source(error) => {
+                // What did arrive is not held back; whether it can be written is no matter any more.
+                let _ = self.down.poll_flush(cx);
+                Fault::Upstream(error)
+            }
+            PumpError::Sink(error) => Fault::Client(error),
+        })
     }
 
     /// Moves opaque bytes both ways until both directions have ended.
@@ -158,12 +170,9 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
                 return Poll::Ready(Err(fault));
             }
             if !download.is_done()
-                && let Poll::Ready(Err(error)) = download.poll(self.up, self.down, cx)
+                && let Poll::Ready(Err(fault)) = self.poll_download(cx, download)
             {
-                return Poll::Ready(Err(match error {
-                    PumpError::Source(error) => Fault::Upstream(error),
-                    PumpError::Sink(error) => Fault::Client(error),
-                }));
+                return Poll::Ready(Err(fault));
             }
             self.upload.moved |= std::mem::take(&mut download.moved);
             let both = download.is_done() && self.upload.is_done();

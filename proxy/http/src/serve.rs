@@ -192,13 +192,15 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
                 let facts = Facts { request, info: self.info, origin, close: true };
                 self.server.forget_request();
                 let sent = reply(&mut self.server, &answer, facts, response, &mut self.clock).await;
-                if sent.is_ok() {
-                    (record.status, record.body_out) = (rejection.status, sent.unwrap_or(0));
-                    self.linger().await;
+                if let Ok(bytes) = sent {
+                    (record.status, record.body_out) = (rejection.status, bytes);
                 }
             }
         }
         record.report(self.observer, request);
+        if record.status > 0 {
+            self.linger().await;
+        }
     }
 
     /// Closes the sending side, and reads until the client has closed too.

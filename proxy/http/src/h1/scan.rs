@@ -8,7 +8,8 @@ pub(crate) struct HeadScan {
     scanned: usize,
     line_start: usize,
     leading: usize,
-    has_line: bool,
+    /// One past the first line; 0: it is not complete.
+    first_line: usize,
 }
 
 /// Where a head lies in the input.
@@ -35,22 +36,23 @@ impl HeadScan {
             let is_empty = at.saturating_sub(self.line_start) == 1;
             let next = at.saturating_add(1);
             (self.scanned, self.line_start) = (next, next);
-            match (is_empty, self.has_line) {
+            match (is_empty, self.first_line > 0) {
                 (true, true) => return Ok(Some(HeadBounds { leading: self.leading, end: next })),
                 (true, false) if next > blank_lines => {
                     return Err(Rejection::bad("EmptyRequestLine"));
                 }
                 (true, false) => self.leading = next,
-                (false, _) => self.has_line = true,
+                (false, false) => self.first_line = next,
+                (false, true) => {}
             }
         }
         self.scanned = input.len();
         Ok(None)
     }
 
-    /// Whether a whole first line has been seen.
-    pub(crate) fn has_first_line(&self) -> bool {
-        self.has_line
+    /// Whether the first line ends within so many bytes.
+    pub(crate) fn first_line_fits(&self, bytes: usize) -> bool {
+        (1..=bytes).contains(&self.first_line)
     }
 
     fn next_newline(&self, input: &[u8]) -> Option<usize> {

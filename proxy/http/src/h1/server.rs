@@ -106,7 +106,7 @@ impl<I: Io> Server<I> {
     }
 
     fn too_large(&self) -> Rejection {
-        if self.scan.has_first_line() {
+        if self.scan.first_line_fits(self.inbound.bounds.head_bytes) {
             Rejection { status: 431, reason: "HeadTooLarge" }
         } else {
             Rejection { status: 414, reason: "TargetTooLong" }
