@@ -118,6 +118,7 @@ impl Translator {
             }
             exists
         });
+        self.publisher.advance(&watermark(view));
         self.publisher.set_synced();
     }
 }

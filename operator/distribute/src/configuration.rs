@@ -9,7 +9,7 @@ use gatefleet_snapshot::v1::{Resource, Watermark};
 pub struct TierConfiguration {
     /// By name; each with its version (`gatefleet_snapshot::seal`). The same `Arc` as in the configuration before
     /// is known to be unchanged at the cost of one comparison.
-    pub resources: BTreeMap<Arc<str>, Arc<Resource>>,
+    pub resources: Arc<BTreeMap<Arc<str>, Arc<Resource>>>,
     /// The newest resourceVersion seen of each kind, in ascending order of kind.
     pub watermark: Vec<Watermark>,
 }
@@ -25,6 +25,6 @@ impl TierConfiguration {
             .into_iter()
             .map(|resource| (Arc::from(resource.name.as_str()), resource))
             .collect();
-        Self { resources, watermark }
+        Self { resources: Arc::new(resources), watermark }
     }
 }

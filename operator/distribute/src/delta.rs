@@ -68,8 +68,11 @@ fn from_versions(versions: &BTreeMap<String, String>, wanted: &TierConfiguration
 /// Unchanged resources are the same `Arc` nearly always, so this compares pointers, not texts.
 fn from_configuration(before: &TierConfiguration, wanted: &TierConfiguration) -> Changes {
     let mut changes = Changes::default();
+    if Arc::ptr_eq(&before.resources, &wanted.resources) {
+        return changes;
+    }
     let mut old = before.resources.iter().peekable();
-    for (name, resource) in &wanted.resources {
+    for (name, resource) in wanted.resources.iter() {
         while let Some((gone, _)) = old.next_if(|(old, _)| *old < name) {
             changes.removals.push(gone.to_string());
         }

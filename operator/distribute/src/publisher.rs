@@ -6,7 +6,10 @@ use std::{
 };
 
 use gatefleet_names::TierKey;
-use gatefleet_snapshot::{MAX_RESOURCE_BYTES, v1::Resource};
+use gatefleet_snapshot::{
+    MAX_RESOURCE_BYTES,
+    v1::{Resource, Watermark},
+};
 use prost::Message;
 use tokio::sync::watch;
 
@@ -58,7 +61,7 @@ pub struct Oversized {
 
 impl Publisher {
     /// Proxies of `tier` get this from now on. Publishing what was published before costs nothing but a
-    /// comparison; a newer watermark alone is worth publishing, since proxies compare replicas by it.
+    /// comparison.
     ///
     /// Returns the resources that are too large to be sent.
     pub fn publish(&self, tier: &TierKey, mut configuration: TierConfiguration) -> Vec<Oversized> {
@@ -69,6 +72,26 @@ impl Publisher {
             sender.send_replace(Some(Arc::new(configuration)));
         }
         oversized
+    }
+
+    /// What is published is as recent as this: the cluster moved on (or a bookmark said so) without a change for
+    /// any tier. Proxies that hold something newer from another replica wait for it.
+    pub fn advance(&self, watermark: &[Watermark]) {
+        let tiers = self.shared.tiers.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in tiers.values() {
+            sender.send_if_modified(|published| {
+                let newer = published.as_ref().filter(|published| published.watermark != watermark);
+                let newer = newer.map(|published| TierConfiguration {
+                    resources: Arc::clone(&published.resources),
+                    watermark: watermark.to_vec(),
+                });
+                let changed = newer.is_some();
+                if let Some(newer) = newer {
+                    *published = Some(Arc::new(newer));
+                }
+                changed
+            });
+        }
     }
 
     /// The tier does not exist any more: its proxies are told so (`FLEET_UNKNOWN`) and keep what they have.
@@ -127,7 +150,7 @@ fn retain_sendable(
 ) -> Vec<Oversized> {
     let previous = |name: &Arc<str>| before.and_then(|before| before.resources.get(name));
     let mut oversized = Vec::new();
-    for (name, resource) in &configuration.resources {
+    for (name, resource) in configuration.resources.iter() {
         if previous(name).is_some_and(|previous| Arc::ptr_eq(previous, resource)) {
             continue;
         }
@@ -136,11 +159,15 @@ fn retain_sendable(
             oversized.push(Oversized { name: Arc::clone(name), bytes });
         }
     }
+    if oversized.is_empty() {
+        return oversized;
+    }
+    let resources = Arc::make_mut(&mut configuration.resources);
     for Oversized { name, .. } in &oversized {
         let replaced: Option<Arc<Resource>> = previous(name).map(Arc::clone);
         match replaced {
-            Some(resource) => configuration.resources.insert(Arc::clone(name), resource),
-            None => configuration.resources.remove(name),
+            Some(resource) => resources.insert(Arc::clone(name), resource),
+            None => resources.remove(name),
         };
     }
     oversized

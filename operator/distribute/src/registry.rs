@@ -17,6 +17,8 @@ use crate::{Holding, Holdings, ProxyHoldings};
 
 /// More resources than this are not remembered of one proxy.
 const MAX_RESOURCES: usize = 200_000;
+/// More capabilities than this are not remembered of one proxy.
+const MAX_CAPABILITIES: usize = 1024;
 /// Longest message that is remembered, in bytes.
 const MAX_MESSAGE: usize = 1024;
 
@@ -76,7 +78,7 @@ impl Registry {
             pod_name: shortened(&hello.pod_name, MAX_NAME_BYTES).into(),
             connected_since: now,
             proxy_version: shortened(&hello.proxy_version, MAX_NAME_BYTES).into(),
-            capabilities: hello.capabilities.into(),
+            capabilities: hello.capabilities.into_iter().take(MAX_CAPABILITIES).collect(),
             ready: false,
             regressed: false,
             resources: Arc::default(),

@@ -96,6 +96,15 @@ impl<C> EffectiveSet<C> {
             .map(|(name, entry)| (&**name, entry))
     }
 
+    /// Whether both hold the same resources, compiled once.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().zip(other.iter()).all(|((name, entry), (other_name, other_entry))| {
+                name == other_name && Arc::ptr_eq(&entry.compiled, &other_entry.compiled)
+            })
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -17,12 +17,14 @@ use crate::{ChannelState, EffectiveSet, Engine, Ledger, Refusals, Source, Transa
 pub(crate) struct Installer<E: Engine> {
     engine: Arc<E>,
     ledger: Ledger<E::Compiled>,
+    /// What the engine serves; `None` before the first set.
+    served: Option<EffectiveSet<E::Compiled>>,
     state: watch::Sender<ChannelState>,
 }
 
 impl<E: Engine> Installer<E> {
     pub(crate) fn new(engine: Arc<E>, state: watch::Sender<ChannelState>) -> Self {
-        Self { engine, ledger: Ledger::default(), state }
+        Self { engine, ledger: Ledger::default(), served: None, state }
     }
 
     pub(crate) const fn state(&self) -> &watch::Sender<ChannelState> {
@@ -73,9 +75,17 @@ impl<E: Engine> Installer<E> {
     }
 
     /// Ends because every refusal takes a version away; a refusal that names nothing known counts for all that
-    /// is new.
+    /// is new. The engine is not asked for what it serves already.
     async fn swap(&mut self) {
-        while let Err(refusals) = self.engine.swap(self.ledger.effective()).await {
+        loop {
+            let wanted = self.ledger.effective();
+            if self.served.as_ref().is_some_and(|served| served.is_same(&wanted)) {
+                break;
+            }
+            let Err(refusals) = self.engine.swap(wanted.clone()).await else {
+                self.served = Some(wanted);
+                break;
+            };
             if self.ledger.refuse(&refusals) {
                 continue;
             }

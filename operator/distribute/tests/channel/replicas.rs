@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gatefleet_channel::{Source, Timing};
 use gatefleet_distribute::Holding;
 
-use crate::harness::{World, backend, configuration, tier, timing};
+use crate::harness::{World, backend, configuration, mark, tier, timing};
 
 #[tokio::test]
 async fn a_proxy_listens_to_one_replica_and_reports_to_all() {
@@ -80,7 +80,7 @@ async fn an_older_replica_is_refused_until_it_catches_up() {
     proxy.until_serves(&[&new]).await;
 
     // It catches up without any change of content since its last commit: a bookmark is enough.
-    older.publisher.publish(&prod, configuration(vec![backend("a", "newish:1")], 100));
+    older.publisher.advance(&mark(100));
     proxy.until_serves(&[&backend("a", "newish:1")]).await;
     assert!(!proxy.until(|_| true).await.watermark_regressed);
 }
@@ -93,6 +93,7 @@ async fn a_replica_that_never_catches_up_is_believed_in_the_end_and_that_is_said
     let (new, old) = (backend("a", "new:1"), backend("a", "old:1"));
     newer.publisher.publish(&prod, configuration(vec![new.clone()], 100));
     older.publisher.publish(&prod, configuration(vec![old.clone()], 50));
+    assert_eq!(Timing::default().regression, Duration::from_secs(90));
     let regression = Duration::from_millis(1500);
     let addresses = vec![newer.address.to_string()];
     let mut proxy = world.proxy_with(&prod, "p1", addresses, Timing { regression, ..timing() });

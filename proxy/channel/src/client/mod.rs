@@ -161,6 +161,9 @@ impl<E: Engine> Client<E> {
             EventKind::Connected { commands } => self.replicas.connected(&address, commands),
             EventKind::Welcome { replica, replicas } => {
                 self.replicas.welcomed(&address, replica, replicas);
+                if self.withheld.is_none() {
+                    self.installer.state().send_modify(|state| state.problem = None);
+                }
             }
             EventKind::Commit { transaction, nonce } => {
                 self.commit(&address, transaction, nonce).await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
     path::PathBuf,
 };
 
@@ -119,13 +120,20 @@ impl Replicas {
         if self.source.is_some() {
             return None;
         }
-        let (address, live) = self.peers.iter().find_map(|(address, peer)| {
-            let live = peer.live.as_ref().filter(|live| live.replica.is_some())?;
-            Some((address.clone(), live))
-        })?;
-        let commands = live.commands.clone();
+        let live = self.peers.iter().filter_map(|(address, peer)| {
+            Some((address, peer.live.as_ref().filter(|live| live.replica.is_some())?))
+        });
+        let (address, live) = live.min_by_key(|(address, _)| self.rank(address))?;
+        let (address, commands) = (address.clone(), live.commands.clone());
         self.source = Some(address);
         Some(commands)
+    }
+
+    /// Differs from proxy to proxy, so that they spread over the replicas.
+    fn rank(&self, address: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.stream.pod.uid, address).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// From time to time: a new certificate asks for new streams, and silence for the bootstrap's addresses.
