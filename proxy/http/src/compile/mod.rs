@@ -12,7 +12,7 @@ mod tier;
 use std::sync::Arc;
 
 use gatefleet_matcher::{MatchError, MatchIndex};
-use gatefleet_snapshot::v1;
+use gatefleet_snapshot::{capability, v1};
 
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
@@ -55,20 +55,11 @@ impl From<MatchError> for CompileError {
 
 /// What this engine can serve, as `Resource.capabilities` names it.
 pub const CAPABILITIES: &[&str] = &[
-    "http.canary",
-    "http.direct-response",
-    "http.filter.redirect",
-    "http.filter.request-headers",
-    "http.filter.response-headers",
-    "http.filter.url-rewrite",
-    "http.match.regex",
-    "http.redirect",
-    "http.retry",
-    "http.rewrite.regex",
-    "http.timeouts",
-    "http.upgrade",
-    "policy.fail-closed",
-    "policy.source-ranges",
+    capability::ALTERNATIVES,
+    capability::MATCH_REGEX,
+    capability::RETRY_STATUS,
+    capability::REWRITE_REGEX,
+    capability::SOURCE_RANGES,
 ];
 
 /// A virtual host, ready to be linked.
