@@ -53,7 +53,7 @@ impl From<MatchError> for CompileError {
     }
 }
 
-/// What this engine can serve, as `Resource.capabilities` names it.
+/// What this engine can serve beyond the base of the schema, as `Resource.capabilities` names it.
 pub const CAPABILITIES: &[&str] = &[
     capability::ALTERNATIVES,
     capability::MATCH_REGEX,
