@@ -321,15 +321,22 @@ impl Collector for Scrape {
             };
             for (values, number) in samples {
                 let labels: Vec<_> = metric.labels.iter().copied().zip(values).collect();
-                let mut sample = encoder.encode_family(&labels)?;
-                if is_counter {
-                    sample.encode_counter::<NoLabelSet, _, u64>(&number, None)?;
+                if labels.is_empty() {
+                    sample(&mut encoder, is_counter, number)?;
                 } else {
-                    sample.encode_gauge(&i64::try_from(number).unwrap_or(i64::MAX))?;
+                    sample(&mut encoder.encode_family(&labels)?, is_counter, number)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+fn sample(encoder: &mut MetricEncoder<'_>, is_counter: bool, number: u64) -> fmt::Result {
+    if is_counter {
+        encoder.encode_counter::<NoLabelSet, _, u64>(&number, None)
+    } else {
+        encoder.encode_gauge(&i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
@@ -351,4 +358,102 @@ fn text(scrape: Scrape) -> String {
     // Writing into a string cannot fail.
     let _ = encode(&mut text, &registry);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect_file;
+    use gatefleet_transport::{EndpointView, observe::RouteStatistics};
+
+    fn reference() -> String {
+        let mut page = String::from(
+            "<!-- Generated from proxy/app/src/operations/metrics.rs; written by `UPDATE_EXPECT=1 cargo test -p \
+             gatefleet-proxy`. -->\n# Metrics of a proxy\n\nThe status port (9701) serves them at `/metrics` in the \
+             OpenMetrics text format. Counters are sums since\nthe start of the process, over all its threads; their \
+             names end in `_total` there.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n",
+        );
+        for metric in METRICS {
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let (suffix, kind) = match metric.read {
+                Read::Counter(_) => ("_total", "counter"),
+                Read::Gauge(_) => ("", "gauge"),
+                Read::Durations(_) => ("", "histogram"),
+            };
+            let row = format!(
+                "| `{}{suffix}` | {kind} | {} | {} |\n",
+                metric.name,
+                labels.join(", "),
+                metric.help
+            );
+            page.push_str(&row);
+        }
+        page
+    }
+
+    #[test]
+    fn the_reference_is_fresh() {
+        expect_file!["../../../../docs/reference/metrics.md"].assert_eq(&reference());
+    }
+
+    fn scrape() -> Scrape {
+        let mut statistics = Statistics { accepted: 5, closed: 2, ..Default::default() };
+        let mut route = RouteStatistics { by_class: [0, 0, 7, 0, 0, 1], ..Default::default() };
+        route.durations.buckets[0] = 6;
+        route.durations.buckets[14] = 2;
+        route.durations.sum_us = 31_000_000;
+        statistics.routes.insert(("Ingress/a/b/0".into(), "backend/a/b/80".into()), route);
+        let backend = BackendView {
+            name: "backend/a/b/80".into(),
+            endpoints: vec![EndpointView {
+                addresses: vec!["127.0.0.1:80".parse().unwrap()],
+                terminating: false,
+                avoided: false,
+            }],
+            open: 3,
+            pending: 0,
+            connects: 9,
+            refused: 1,
+            timed_out: 0,
+            tls_failed: 0,
+            overflowed: 0,
+        };
+        Scrape {
+            statistics,
+            backends: vec![backend],
+            channel: ChannelState::default(),
+            ready: true,
+        }
+    }
+
+    #[test]
+    fn samples_carry_their_labels() {
+        let text = text(scrape());
+        for line in [
+            "gatefleet_requests_total{rule=\"Ingress/a/b/0\",backend=\"backend/a/b/80\",status_class=\"2\"} 7",
+            "gatefleet_requests_total{rule=\"Ingress/a/b/0\",backend=\"backend/a/b/80\",status_class=\"5\"} 1",
+            "gatefleet_request_duration_seconds_count{backend=\"backend/a/b/80\"} 8",
+            "gatefleet_request_duration_seconds_bucket{le=\"0.0005\",backend=\"backend/a/b/80\"} 6",
+            "gatefleet_request_duration_seconds_bucket{le=\"10.0\",backend=\"backend/a/b/80\"} 6",
+            "gatefleet_request_duration_seconds_bucket{le=\"+Inf\",backend=\"backend/a/b/80\"} 8",
+            "gatefleet_request_duration_seconds_sum{backend=\"backend/a/b/80\"} 31.0",
+            "gatefleet_connections_open 3",
+            "gatefleet_upstream_connect_failures_total{backend=\"backend/a/b/80\",reason=\"refused\"} 1",
+            "gatefleet_upstream_endpoints{backend=\"backend/a/b/80\"} 1",
+            "gatefleet_ready 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "no {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_scraped_stands_in_the_table() {
+        let text = text(scrape());
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(METRICS.iter().any(|metric| metric.name == name), "{name}");
+        }
+        let types = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
+        assert_eq!(types, METRICS.len());
+    }
 }

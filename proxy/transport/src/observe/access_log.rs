@@ -159,3 +159,6 @@ fn push_milliseconds(out: &mut Vec<u8>, duration: Duration) {
 fn push(out: &mut Vec<u8>, value: impl std::fmt::Display) {
     let _ = write!(out, "{value}");
 }
+
+#[cfg(test)]
+mod tests;
