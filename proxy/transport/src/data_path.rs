@@ -23,6 +23,8 @@ use crate::{
 
 /// How long a swap waits for the first answer about new DNS names.
 const FIRST_ANSWER: Duration = Duration::from_millis(500);
+/// How long the end waits for the reader of the access log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How often a drain looks whether connections are left.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -111,6 +113,8 @@ impl DataPath {
         while self.connections() > 0 && deadline.is_some_and(|at| Instant::now() < at) {
             tokio::time::sleep(LOOK).await;
         }
+        self.threads.flush().await;
+        self.observation.settle(LAST_LINES);
         self.connections()
     }
 }

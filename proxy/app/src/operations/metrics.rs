@@ -289,7 +289,7 @@ fn durations(scrape: &Scrape, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
     for (backend, histogram) in sums {
         let count = histogram.buckets.iter().sum();
         // Bounds are round numbers, so the text shows them as they are meant.
-        let bounds = DURATION_BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::MAX]);
+        let bounds = DURATION_BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(histogram.buckets).collect();
         encoder.encode_family(&[("backend", backend)])?.encode_histogram::<NoLabelSet>(
             seconds(histogram.sum_us),

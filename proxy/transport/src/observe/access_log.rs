@@ -31,9 +31,17 @@ const CHUNKS_SPARE: usize = 32;
 /// The way to the writer.
 #[derive(Debug)]
 pub(super) struct LogQueue {
-    sender: SyncSender<Vec<u8>>,
+    sender: SyncSender<Order>,
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
     dropped: AtomicU64,
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+enum Order {
+    Write(Vec<u8>),
+    /// Answer when everything before is written.
+    Answer(SyncSender<()>),
 }
 
 impl LogQueue {
@@ -51,14 +59,30 @@ impl LogQueue {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// Waits until everything that was handed over is written, at most for `limit`.
+    pub(super) fn settle(&self, limit: Duration) {
+        let (answer, answered) = sync_channel(1);
+        // A full queue has lost lines already; the end of the process does not wait for more.
+        if self.sender.try_send(Order::Answer(answer)).is_ok() {
+            let _ = answered.recv_timeout(limit);
+        }
+    }
+
     fn fresh(&self) -> Vec<u8> {
         let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.pop());
         spare.unwrap_or_else(|| Vec::with_capacity(CHUNK.saturating_mul(2)))
     }
 }
 
-fn write(mut sink: Box<dyn Write + Send>, chunks: &Receiver<Vec<u8>>, spare: &Mutex<Vec<Vec<u8>>>) {
-    while let Ok(mut chunk) = chunks.recv() {
+fn write(mut sink: Box<dyn Write + Send>, orders: &Receiver<Order>, spare: &Mutex<Vec<Vec<u8>>>) {
+    while let Ok(order) = orders.recv() {
+        let mut chunk = match order {
+            Order::Write(chunk) => chunk,
+            Order::Answer(answer) => {
+                let _ = answer.send(());
+                continue;
+            }
+        };
         // Nobody reads: the log is lost, the proxy goes on.
         let _ = sink.write_all(&chunk).and_then(|()| sink.flush());
         chunk.clear();
@@ -101,12 +125,8 @@ impl Lines {
             return;
         }
         let lines = std::mem::replace(&mut self.bytes, self.queue.fresh());
-        if let Err(refused) = self.queue.sender.try_send(lines) {
+        if self.queue.sender.try_send(Order::Write(lines)).is_err() {
             self.queue.dropped.fetch_add(self.count, Ordering::Relaxed);
-            let (std::sync::mpsc::TrySendError::Full(mut lines)
-            | std::sync::mpsc::TrySendError::Disconnected(mut lines)) = refused;
-            lines.clear();
-            self.bytes = lines;
         }
         self.count = 0;
     }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use gatefleet_http::{Observer, RequestSummary};
@@ -45,6 +46,11 @@ impl Observation {
             format: Cell::default(),
             lines: RefCell::new(Lines::new(Arc::clone(&self.queue))),
         }
+    }
+
+    /// Waits until log lines that threads handed over are written, at most for `limit`.
+    pub(crate) fn settle(&self, limit: Duration) {
+        self.queue.settle(limit);
     }
 
     /// The sum over all threads.

@@ -37,6 +37,7 @@ pub enum StartError {
 enum Order {
     Install(Arc<Plan>, Arc<HashSet<PoolId>>, oneshot::Sender<()>),
     Advance(Phase, oneshot::Sender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
 /// What the threads share.
@@ -86,6 +87,11 @@ impl Threads {
     /// Moves every connection and listener on to a phase of the drain.
     pub(crate) async fn advance(&self, phase: Phase) {
         self.order(|done| Order::Advance(phase, done)).await;
+    }
+
+    /// Hands over log lines that threads still keep.
+    pub(crate) async fn flush(&self) {
+        self.order(Order::Flush).await;
     }
 
     /// Open client connections.

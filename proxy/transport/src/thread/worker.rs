@@ -102,6 +102,10 @@ impl Worker {
                 self.advance(phase).await;
                 let _ = done.send(());
             }
+            Order::Flush(done) => {
+                self.observer.flush();
+                let _ = done.send(());
+            }
         }
     }
 
