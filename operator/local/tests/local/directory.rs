@@ -15,7 +15,7 @@ fn config_map(name: &str, value: &str) -> String {
     )
 }
 
-/// `name=value` of every ConfigMap in the namespace that the directory uses.
+/// `name=value` of every `ConfigMap` in the namespace that the directory uses.
 async fn declared(session: &Session) -> String {
     let api: Api<ConfigMap> = Api::namespaced(session.client(), "shop");
     let maps = api.list(&ListParams::default()).await.unwrap().items.into_iter();
