@@ -1,5 +1,6 @@
 //! One pod: its volumes, its containers, its status, its end.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,12 +130,16 @@ impl PodTask {
 
     /// Writes the volumes, however long their sources take to appear; false when the pod is to stop instead.
     async fn prepare(&mut self, status: &mut Reporter) -> bool {
+        let mut told = String::new();
         loop {
             let Err(error) = self.volumes.refresh(&self.machine.client, &self.pod).await else {
                 return true;
             };
             let message = error.to_string();
-            self.machine.events.warn(&*self.pod, "FailedMount", &message).await;
+            if message != told {
+                self.machine.events.warn(&*self.pod, "FailedMount", &message).await;
+                told.clone_from(&message);
+            }
             for state in &self.states {
                 state.send_modify(|state| {
                     let message = message.clone();
@@ -208,9 +213,11 @@ impl PodTask {
     }
 }
 
-/// Writes the pod's status when it changes.
+/// Writes the pod's status when it changes, and an event for each new reason to wait.
 struct Reporter {
     api: Api<Pod>,
+    events: Events,
+    told: BTreeSet<(String, &'static str)>,
     pod: Arc<Pod>,
     facts: Facts,
     written: Option<serde_json::Value>,
@@ -221,6 +228,8 @@ impl Reporter {
         let namespace = task.pod.metadata.namespace.as_deref().unwrap_or("default");
         Self {
             api: Api::namespaced(task.machine.client.clone(), namespace),
+            events: task.machine.events.clone(),
+            told: BTreeSet::new(),
             pod: Arc::clone(&task.pod),
             facts: Facts::new(task.address, task.since),
             written: None,
@@ -233,6 +242,7 @@ impl Reporter {
         if self.written.as_ref() == Some(&desired) {
             return;
         }
+        self.tell(&containers).await;
         let name = self.pod.metadata.name.as_deref().unwrap_or_default();
         // The uid makes it fail when another pod of the name has taken the place.
         let patch =
@@ -244,6 +254,26 @@ impl Reporter {
         match self.api.patch_status(name, &parameters, &Patch::Merge(&patch)).await {
             Ok(_) => self.written = Some(desired),
             Err(error) => tracing::debug!(pod = name, %error, "status not written"),
+        }
+    }
+
+    /// Each reason is told once until the container runs again.
+    async fn tell(&mut self, states: &[ContainerState]) {
+        for (name, state) in containers_of(&Arc::clone(&self.pod)).zip(states) {
+            match &state.phase {
+                // What keeps a container from being created has its own event.
+                ContainerPhase::Waiting { reason: "ContainerCreating", .. } => {}
+                ContainerPhase::Waiting { reason, message }
+                    if self.told.insert((name.clone(), reason)) =>
+                {
+                    let note = format!("container {name}: {message}");
+                    self.events.warn(&*self.pod, reason, &note).await;
+                }
+                ContainerPhase::Running { .. } if state.ready => {
+                    self.told.retain(|(told, _)| *told != name);
+                }
+                _ => {}
+            }
         }
     }
 }

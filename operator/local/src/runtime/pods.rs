@@ -63,20 +63,21 @@ impl Pods {
         {
             self.machine.events.tell(pod, "IgnoredInLocalMode", &note).await;
         }
-        let address = self.free_address();
-        let directory = self.directory.join(&uid);
+        let (number, address) = self.free_address();
+        // Short, because the path of a unix socket below it may have 107 bytes (unix(7)).
+        let directory = self.directory.join(number.to_string());
         let running = RunningPod::start(&self.machine, pod.clone(), address, directory);
         self.running.insert(uid, running);
     }
 
     /// The next address that no pod has: a freed one is not taken again soon.
-    fn free_address(&mut self) -> Ipv4Addr {
+    fn free_address(&mut self) -> (u16, Ipv4Addr) {
         let taken: BTreeSet<_> = self.running.values().map(|pod| pod.address).collect();
         loop {
-            let address = self.network.pod(self.next);
+            let (number, address) = (self.next, self.network.pod(self.next));
             self.next = self.next.checked_add(1).unwrap_or(1);
             if !taken.contains(&address) {
-                return address;
+                return (number, address);
             }
         }
     }

@@ -138,8 +138,7 @@ async fn volumes_follow_their_sources() {
     session.apply(&source("Secret", "aGlkZGVu")).await;
     session.rolled_out("echo").await;
 
-    let uid = session.pods("echo").await.pop().unwrap().metadata.uid.unwrap();
-    let root = session.runtime_directory().join("pods").join(uid).join("root");
+    let root = session.runtime_directory().join("pods/1/root");
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     assert_eq!(
         (read("etc/config/text"), read("etc/secret/text")),
@@ -187,6 +186,15 @@ async fn an_image_that_is_not_ours_waits_and_says_why() {
         })
         .await;
     assert!(ignored.note.unwrap().contains("securityContext"));
+    session
+        .until("an event says why", 5, || async {
+            let events = events.list(&ListParams::default()).await.ok()?;
+            events
+                .items
+                .into_iter()
+                .find(|event| event.reason.as_deref() == Some("ErrImageNeverPull"))
+        })
+        .await;
     session.end().await;
 }
 
