@@ -161,6 +161,10 @@ impl World {
         }
     }
 
+    pub fn authority(&self, tier: &TierKey) -> &ChannelAuthority {
+        &self.authorities[tier]
+    }
+
     pub fn leaf(&self, signer: &TierKey, subject: &TierKey) -> IssuedLeaf {
         self.authorities[signer].issue_client(subject, SystemTime::now()).unwrap()
     }

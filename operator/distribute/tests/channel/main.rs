@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod adversity;
 mod harness;
 mod replicas;
 mod stream;

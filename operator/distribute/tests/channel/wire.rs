@@ -105,10 +105,15 @@ async fn a_slow_proxy_gets_the_newest_state_not_the_history() {
     let leaf = world.leaf(&prod, &prod);
     let mut raw = world.raw(&server, &leaf, "p1").await.unwrap();
     raw.say(subscribe(&[])).await;
-    let states = 200;
+    let states = 60;
     for version in 1..=states {
-        // Larger than what the stream's window lets through unread.
-        let large = bundle("a", &format!("{version:09}").repeat(100_000));
+        // Larger than what the stream's window lets through unread; hashing it would take the test's time.
+        let large = TrustBundle { certificates: format!("{version:09}").repeat(100_000) };
+        let large = Resource {
+            version: version.to_string(),
+            body: Some(Body::TrustBundle(large)),
+            ..bundle("a", "")
+        };
         server.publisher.publish(&prod, configuration(vec![large], version));
         tokio::task::yield_now().await;
     }
@@ -123,7 +128,7 @@ async fn a_slow_proxy_gets_the_newest_state_not_the_history() {
             break;
         }
     }
-    assert!(seen < 50, "{seen} of {states} states were sent");
+    assert!(seen < 30, "{seen} of {states} states were sent");
 }
 
 #[tokio::test]
@@ -132,13 +137,13 @@ async fn five_thousand_resources_come_in_messages_of_at_most_a_mebibyte() {
     let world = World::new(&[&prod]);
     let server = world.server("one").await;
     let mut resources: Vec<Resource> =
-        (0..5000).map(|index| endpoints(&format!("shop/{index:05}"), 20)).collect();
-    resources.push(bundle("huge", &"x".repeat(5 << 20)));
+        (0..5000).map(|index| endpoints(&format!("shop/{index:05}"), 8)).collect();
+    resources.push(bundle("huge", &"x".repeat(3 << 20)));
     server.publisher.publish(&prod, configuration(resources.clone(), 1));
     let mut raw = world.raw(&server, &world.leaf(&prod, &prod), "p1").await.unwrap();
     raw.say(subscribe(&[])).await;
     let (messages, upserts, ..) = transaction(&mut raw).await;
-    assert!(messages > 6, "{messages}");
+    assert!(messages > 4, "{messages}");
     assert_eq!(upserts, resources);
 
     let mut proxy = world.proxy(&prod, "p2", &[&server]);
