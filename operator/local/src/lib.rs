@@ -20,6 +20,7 @@ mod runtime;
 mod screen;
 mod session;
 
+pub use directory::{Manifest, read_manifests};
 pub use error::Error;
 pub use network::{Network, Ports, RaisedBecause};
 pub use runtime::OFFERED_PORTS;

@@ -23,6 +23,34 @@ const QUIET: Duration = Duration::from_millis(40);
 /// When to try again what was refused, and how often to look where the kernel tells nothing.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// One object that a directory declares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Where it stands.
+    pub file: PathBuf,
+    /// The first line of its document, from 1.
+    pub line: usize,
+    /// The object.
+    pub value: serde_json::Value,
+}
+
+/// What `directory` declares, in the order of application, and a sentence (file, line, reason) for everything in it
+/// that cannot be read.
+///
+/// # Errors
+/// When the directory itself cannot be read.
+pub fn read_manifests(directory: &Path) -> std::io::Result<(Vec<Manifest>, Vec<String>)> {
+    let mut known = Directory::default();
+    let mut complaints = known.update(files::read(directory)?);
+    let (declared, doubled) = known.declared();
+    complaints.extend(doubled);
+    let manifest = |one: declared::Declared| {
+        let declared::Declared { file, line, value } = one;
+        Manifest { file, line, value }
+    };
+    Ok((declared.into_values().map(manifest).collect(), complaints))
+}
+
 /// Something to tell the user about the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
