@@ -234,13 +234,52 @@ impl RequestHead {
         self.upgrade.map(|span| self.fields.read(span))
     }
 
-    /// Sets method, target, authority and host of a request that no HTTP/1.1 parser made.
-    pub fn set_line(&mut self, method: &[u8], target: &[u8], authority: &[u8], host: &[u8]) {
+    /// Sets method, target (origin form, or "*") and authority of a request that no HTTP/1.1 parser made, judged
+    /// by the same grammar.
+    ///
+    /// # Errors
+    /// One word that says which rule is violated.
+    pub fn set_line(
+        &mut self,
+        method: &[u8],
+        target: &[u8],
+        authority: &[u8],
+    ) -> Result<(), &'static str> {
+        if !crate::grammar::is_token(method) {
+            return Err("BadMethod");
+        }
+        if !crate::grammar::is_authority(authority) {
+            return Err("BadHost");
+        }
+        if !target.iter().all(|byte| matches!(byte, 0x21..=0x7e | 0x80..)) {
+            return Err("BadTarget");
+        }
+        let form = crate::h1::split_target(method, target).map_err(|rejection| rejection.reason)?;
+        if form.authority.is_some() {
+            return Err("BadTarget");
+        }
+        self.store_line(method, target, form, authority).map_err(|rejection| rejection.reason)
+    }
+
+    /// Stores a request line that was judged, with the canonical form of its target.
+    pub(crate) fn store_line(
+        &mut self,
+        method: &[u8],
+        target: &[u8],
+        form: crate::h1::Target<'_>,
+        authority: &[u8],
+    ) -> Result<(), crate::h1::Rejection> {
         self.method = self.fields.store(method);
-        self.target = self.fields.store(target);
-        self.received_target = self.target;
+        self.received_target = self.fields.store(target);
+        self.target = self.fields.store_with(|text| {
+            if form.needs_slash {
+                text.push(b'/');
+            }
+            crate::h1::write_canonical(form.path_and_query, text)
+        })?;
         self.authority = self.fields.store(authority);
-        self.host = self.fields.store_lower(host);
+        self.host = self.fields.store_lower(gatefleet_matcher::trim_host(authority));
+        Ok(())
     }
 
     /// X-Forwarded-Host with the authority: the text is there already.

@@ -63,7 +63,7 @@ pub use drain::{Drain, Phase};
 pub use head::{Body, Field, Fields, RequestHead, ResponseHead, Version};
 pub use observe::{Failure, Observer, RequestSummary};
 pub use peer::{Chunk, Downstream, Io, Sink, Source, StreamError, Upstream};
-pub use serve::serve_connection;
+pub use serve::{serve_connection, serve_request};
 pub use settings::{Limits, Settings, Timeouts};
 pub use table::{Engine, Resolve, Table, TableBuilder};
 pub use upstreams::{Checkout, ConnectError, Lease, Report, Upstreams};

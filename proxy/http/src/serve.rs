@@ -20,9 +20,10 @@ use crate::{
     drain::{Drain, Phase},
     exchange::{Ending, Env, Heads, exchange},
     h1::{Bounds, HeadError, Rejection, Server},
+    head::RequestHead,
     observe::{Failure, Observer},
     origin::Origin,
-    peer::{Io, StreamError},
+    peer::{Downstream, Io, StreamError},
     record::Record,
     reply::{Facts, reply},
     settings::Settings,
@@ -83,6 +84,33 @@ pub async fn serve_connection<I, U, O>(
         }
     }
     connection.close().await;
+}
+
+/// Serves one request of a connection that carries many (HTTP/2): `request` was read and judged, `down` is its
+/// stream. `true`: the response is complete; `false`: the stream is to be reset.
+pub async fn serve_request<D, U, O>(
+    down: &mut D,
+    request: &mut RequestHead,
+    info: &ConnectionInfo,
+    engine: &Engine<U::Backend>,
+    upstreams: &U,
+    observer: &O,
+) -> bool
+where
+    D: Downstream,
+    U: Upstreams,
+    O: Observer,
+{
+    let started = Instant::now();
+    let table = engine.current();
+    let mut clock = Clock::new(table.settings().timeouts.idle);
+    let mut heads = lend_heads();
+    std::mem::swap(&mut heads.request, request);
+    let env = Env { info, table: &table, upstreams, observer, started, close: false };
+    let ending = exchange(&env, down, &mut heads, &mut clock).await;
+    std::mem::swap(&mut heads.request, request);
+    return_heads(heads);
+    ending == Ending::Complete
 }
 
 fn bounds(settings: &Settings) -> Bounds {

@@ -16,7 +16,7 @@ mod trailers;
 pub use client::Client;
 pub(crate) use inbound::Bounds;
 pub(crate) use server::{HeadError, Server};
-pub(crate) use target::write_canonical;
+pub(crate) use target::{Target, split_target, write_canonical};
 
 /// Most fields that any limit may allow.
 pub(crate) const MAX_FIELDS: usize = 256;

@@ -2,8 +2,6 @@
 
 use std::mem::MaybeUninit;
 
-use gatefleet_matcher::trim_host;
-
 use super::{MAX_FIELDS, Rejection, options::Options, scan::has_bare_return, target};
 use crate::{
     grammar,
@@ -169,17 +167,7 @@ impl<'a> Seen<'a> {
             (Some(host), _) => host,
             (None, authority) => authority.unwrap_or_default(),
         };
-        head.method = head.fields.store(method);
-        head.received_target = head.fields.store(target);
-        head.target = head.fields.store_with(|text| {
-            if form.needs_slash {
-                text.push(b'/');
-            }
-            target::write_canonical(form.path_and_query, text)
-        })?;
-        head.authority = head.fields.store(authority);
-        head.host = head.fields.store_lower(trim_host(authority));
-        Ok(())
+        head.store_line(method, target, form, authority)
     }
 
     /// An upgrade is offered onwards only when nothing but a plain 101 can follow from it: no body, no h2c.
