@@ -8,11 +8,18 @@ use std::{
 use gatefleet_crds::{GatewayConfig, TierSpec};
 use gatefleet_lower::{TierPorts, lower_settings};
 use gatefleet_names::{Kind, Tier, TierKey};
+use gatefleet_snapshot::{
+    seal,
+    v1::{Resource, resource::Body},
+};
 use gatefleet_sources::claimant_of;
 use gatefleet_state::ClusterState;
 
 use crate::{
-    Origin, PortRecord, TierResource, class::tier_of, ports::recorded_ports, selection::fleet_of,
+    Origin, PortRecord, TierResource,
+    class::tier_of,
+    ports::{offered_ports, recorded_ports},
+    selection::fleet_of,
 };
 
 /// `tier` and `listener/…` of one tier, by name.
@@ -55,10 +62,40 @@ fn settings(
     let lowered = lower_settings(&owner, spec, &config.spec.observability, &ports);
     let origins =
         BTreeSet::from([Origin { object: owner.object.clone(), generation: owner.generation }]);
-    let resources = std::iter::once(lowered.tier).chain(lowered.listeners);
+    let offered = offered_ports(&key, &state.services);
+    let listeners = lowered.listeners.into_iter().map(|listener| offer(listener, &offered));
+    let resources = std::iter::once(lowered.tier).chain(listeners);
     let settings = resources.map(|resource| {
         let name = resource.name.clone();
         (name, Arc::new(TierResource { resource: Arc::new(resource), origins: origins.clone() }))
     });
     (key, settings.collect())
+}
+
+/// The listener as clients know it: by the port at which it is offered.
+fn offer(resource: Resource, offered: &TierPorts) -> Resource {
+    let Some(Body::Listener(listener)) = &resource.body else { return resource };
+    let port = u16::try_from(listener.advertised_port).ok().and_then(|port| offered.get(&port));
+    let Some(port) = port else { return resource };
+    let mut listener = listener.clone();
+    listener.advertised_port = (*port).into();
+    seal(resource.name, Body::Listener(listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatefleet_snapshot::v1::Listener;
+
+    #[test]
+    fn a_listener_is_known_by_the_port_at_which_it_is_offered() {
+        let listener = |port| {
+            let listener = Listener { advertised_port: port, ..Listener::default() };
+            seal("listener/http", Body::Listener(listener))
+        };
+        let offered = TierPorts::from([(80, 8080)]);
+        assert_eq!(offer(listener(80), &offered), listener(8080));
+        assert_eq!(offer(listener(3000), &offered), listener(3000));
+        assert_ne!(listener(80).version, listener(8080).version);
+    }
 }
