@@ -8,6 +8,9 @@ use gatefleet_tests_e2e::{Local, eventually};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
+/// The authority of the configuration server: it belongs to the operator, not to a fleet.
+const OPERATORS_OWN: &str = "gatefleet-channel-ca";
+
 async fn version(local: &Local, headers: &[(&str, &str)]) -> String {
     let address = local.address("north-south").await;
     raw::get(address, "test.com", "/version", headers).unwrap().text().trim().to_owned()
