@@ -11,6 +11,9 @@ use crate::{
 };
 
 /// A request head that is accepted is emitted in a form that is accepted again, with the same meaning.
+///
+/// # Panics
+/// When the property is violated.
 pub fn request_head(input: &[u8]) {
     let Some(end) = scan_alike(input, 4) else { return };
     let mut first = RequestHead::default();
@@ -36,6 +39,9 @@ pub fn request_head(input: &[u8]) {
 }
 
 /// The same for a response head.
+///
+/// # Panics
+/// When the property is violated.
 pub fn response_head(input: &[u8]) {
     let Some(end) = scan_alike(input, 0) else { return };
     let mut first = ResponseHead::default();
@@ -70,6 +76,9 @@ fn scan_alike(input: &[u8], blank_lines: usize) -> Option<usize> {
 }
 
 /// A chunked body decodes alike in pieces of any size; its trailers never panic.
+///
+/// # Panics
+/// When the property is violated.
 pub fn chunked_body(input: &[u8]) {
     let whole = decode(input, input.len().max(1));
     for size in [1, 2, 3, 7, 64] {
