@@ -84,8 +84,7 @@ async fn by_hyper_alone(payload: &[u8]) -> Vec<Understood> {
     read_quiet(&mut client).await;
     drop(client);
     let _ = task.await;
-    let understood = log.lock().unwrap().clone();
-    understood
+    log.lock().unwrap().clone()
 }
 
 /// Requests from pieces: most are nearly right, some are wrong in a place that matters.
