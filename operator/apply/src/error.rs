@@ -90,20 +90,23 @@ impl Refusal {
 
 /// A write that did not happen, or of which it is unknown.
 #[derive(Debug, thiserror::Error)]
-#[error("{action}: {} ({source})", refusal.remedy())]
+#[error("{action}: {} ({said})", refusal.remedy())]
 pub struct WriteError {
     /// What was tried.
-    pub action: Action,
+    pub action: Box<Action>,
     /// Why not.
     pub refusal: Refusal,
-    /// In the client's words.
-    #[source]
-    pub source: Box<kube::Error>,
+    /// In the words of the API server, or else of the client.
+    pub said: Box<str>,
 }
 
 impl WriteError {
-    pub(crate) fn new(action: Action, source: kube::Error) -> Self {
-        Self { action, refusal: Refusal::of(&source), source: Box::new(source) }
+    pub(crate) fn new(action: Action, error: &kube::Error) -> Self {
+        let said = match error {
+            kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+            error => error.to_string(),
+        };
+        Self { action: Box::new(action), refusal: Refusal::of(error), said: said.into() }
     }
 }
 

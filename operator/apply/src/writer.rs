@@ -91,7 +91,7 @@ impl Writer {
         let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
         self.writes.fetch_add(1, Relaxed);
         let written = api.patch(&action.name, &params, &Patch::Apply(&body)).await;
-        let written = written.map_err(|error| WriteError::new(action, error))?;
+        let written = written.map_err(|error| WriteError::new(action, &error))?;
         Ok(Applied::Written(Box::new(written)))
     }
 
@@ -110,9 +110,9 @@ impl Writer {
             Ok(created) => Ok(created),
             Err(error) if Refusal::of(&error) == Refusal::Conflict => {
                 let action = Action { verb: "read", ..action };
-                api.get(&action.name).await.map_err(|error| WriteError::new(action, error))
+                api.get(&action.name).await.map_err(|error| WriteError::new(action, &error))
             }
-            Err(error) => Err(WriteError::new(action, error)),
+            Err(error) => Err(WriteError::new(action, &error)),
         }
     }
 
@@ -124,7 +124,7 @@ impl Writer {
     pub async fn read<K: Writable>(&self, object: &K) -> Result<Option<K>, WriteError> {
         let action = action::<K>("read", object);
         let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
-        api.get_opt(&action.name).await.map_err(|error| WriteError::new(action, error))
+        api.get_opt(&action.name).await.map_err(|error| WriteError::new(action, &error))
     }
 
     /// Makes `status` of the object be this, through its subresource: conflicts with fields of others are
@@ -151,7 +151,7 @@ impl Writer {
         self.writes.fetch_add(1, Relaxed);
         api.patch_status(&action.name, &params, &Patch::Apply(&body))
             .await
-            .map_err(|error| WriteError::new(action, error))
+            .map_err(|error| WriteError::new(action, &error))
     }
 
     /// Deletes exactly this object in exactly this state. One that is gone already is no error.
@@ -174,7 +174,7 @@ impl Writer {
         match api.delete(&action.name, &params).await {
             Ok(_) => Ok(()),
             Err(error) if Refusal::of(&error) == Refusal::Absent => Ok(()),
-            Err(error) => Err(WriteError::new(action, error)),
+            Err(error) => Err(WriteError::new(action, &error)),
         }
     }
 }
@@ -192,7 +192,7 @@ fn action<K: Writable>(verb: &'static str, object: &K) -> Action {
 /// With `apiVersion` and `kind`, which derived types leave out.
 fn manifest<K: Writable>(object: &K, action: &Action) -> Result<Value, WriteError> {
     let mut value = serde_json::to_value(object)
-        .map_err(|error| WriteError::new(action.clone(), kube::Error::SerdeError(error)))?;
+        .map_err(|error| WriteError::new(action.clone(), &kube::Error::SerdeError(error)))?;
     if let Some(members) = value.as_object_mut() {
         members.insert("apiVersion".to_owned(), K::api_version(&()).into());
         members.insert("kind".to_owned(), K::kind(&()).into());

@@ -246,10 +246,13 @@ impl Loop {
             let blind = Blind { written: outcome.written, until: now + LONGEST_BLINDNESS };
             self.blind.insert(key.clone(), blind);
         }
-        match outcome.retry {
-            Some(at_least) => self.queue.failed(&key, now, at_least),
-            None => self.queue.done(&key, Some(now + self.pause(&key, outcome.postponed))),
+        if let Some(at_least) = outcome.retry {
+            self.queue.failed(&key, now, at_least);
+            return;
         }
+        let pause = self.pause(&key, outcome.postponed);
+        let pause = outcome.look_again.map_or(pause, |again| again.min(pause));
+        self.queue.done(&key, Some(now + pause));
     }
 
     /// When to look again without a reason.

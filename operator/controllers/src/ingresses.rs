@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    observe::{Sight, Streamless},
+    observe::{Refused, Sight, Streamless, text_of},
     reconcile::reference,
     sent::Sent,
     translate::Report,
@@ -55,7 +55,7 @@ struct Memory {
 struct Memories {
     ingresses: BTreeMap<ObjectKey, Memory>,
     /// Findings that were said, by the UID of their object.
-    said: BTreeMap<(ObjectKey, String), BTreeSet<Diagnostic>>,
+    said: BTreeMap<(ObjectKey, String), BTreeSet<Finding>>,
 }
 
 impl Ingresses {
@@ -80,7 +80,7 @@ impl Ingresses {
                 sent: self.sent.clone(),
                 streamless: Streamless::default(),
             };
-            self.say_findings(&report, &mut memories).await;
+            self.say_findings(&sight, &report, &mut memories).await;
             retry = !self.publish(&sight, &report, &mut memories).await;
         }
     }
@@ -146,24 +146,35 @@ impl Ingresses {
     }
 
     /// Once per finding; again only when it went away in between.
-    async fn say_findings(&self, report: &Report, memories: &mut Memories) {
-        let mut current: BTreeMap<(ObjectKey, String), BTreeSet<Diagnostic>> = BTreeMap::new();
-        let of_ingresses = report.output.ingresses.values().flat_map(|one| one.diagnostics.iter());
-        for finding in of_ingresses.chain(&report.output.findings) {
-            if finding.severity() == Severity::Info {
-                continue;
-            }
-            if let Some(about) = subject(&report.view, &finding.object) {
-                let key = (finding.object.clone(), about.uid.clone().unwrap_or_default());
+    async fn say_findings(&self, sight: &Sight, report: &Report, memories: &mut Memories) {
+        let mut current: BTreeMap<(ObjectKey, String), BTreeSet<Finding>> = BTreeMap::new();
+        for (object, finding) in findings(sight, report) {
+            if let Some(about) = subject(&sight.view, &object) {
+                let key = (object, about.uid.clone().unwrap_or_default());
                 let said = memories.said.get(&key);
-                if said.is_none_or(|said| !said.contains(finding)) {
-                    self.events.say(&about, &warning(finding)).await;
+                if said.is_none_or(|said| !said.contains(&finding)) {
+                    self.events.say(&about, &finding).await;
                 }
-                current.entry(key).or_default().insert(finding.clone());
+                current.entry(key).or_default().insert(finding);
             }
         }
         memories.said = current;
     }
+}
+
+/// What translation found out, and what proxies refuse.
+fn findings(sight: &Sight, report: &Report) -> BTreeSet<(ObjectKey, Finding)> {
+    let of_ingresses = report.output.ingresses.values().flat_map(|one| one.diagnostics.iter());
+    let translated = of_ingresses
+        .chain(&report.output.findings)
+        .filter(|finding| finding.severity() != Severity::Info)
+        .map(|finding| (finding.object.clone(), warning(finding)));
+    let refused = report.output.tiers.keys().flat_map(|tier| sight.refusals(report, tier));
+    let refused = refused.map(|Refused { object, message }| {
+        let reason = Refused::REASON.to_owned();
+        (object, Finding { weight: Weight::Warning, reason, message })
+    });
+    translated.chain(refused).collect()
 }
 
 /// The addresses that the Ingress should show; `None`: whatever it shows is left alone.
@@ -261,10 +272,7 @@ fn contested(ours: &BTreeSet<String>, theirs: &BTreeSet<String>) -> Finding {
 }
 
 fn warning(finding: &Diagnostic) -> Finding {
-    let message = match finding.field.as_str() {
-        "" => finding.message.clone(),
-        field => format!("{field}: {}", finding.message),
-    };
+    let message = text_of(finding);
     Finding { weight: Weight::Warning, reason: finding.reason.to_string(), message }
 }
 

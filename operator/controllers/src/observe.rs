@@ -12,6 +12,7 @@ use gatefleet_infra::{
     labels, setting_names, tier_spec,
 };
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
+use gatefleet_routes::Diagnostic;
 use gatefleet_watch::View;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -132,41 +133,71 @@ impl Sight {
         let Some(routes) = report.output.fleets.get(fleet) else {
             return RoutesObservation::default();
         };
-        let found = routes.problems.iter().map(|finding| RouteProblem {
-            object: finding.object.to_string(),
-            reason: finding.reason.to_string(),
-            message: match finding.field.as_str() {
-                "" => finding.message.clone(),
-                field => format!("{field}: {}", finding.message),
-            },
-        });
+        let found = routes.problems.iter().map(problem);
         let refused =
             Tier::ALL.into_iter().flat_map(|tier| self.refusals(report, &fleet.tier(tier)));
+        let refused = refused.map(|Refused { object, message }| RouteProblem {
+            object: object.to_string(),
+            reason: Refused::REASON.to_owned(),
+            message,
+        });
+        let about_itself = object_of(fleet);
+        let own = report.output.findings.iter().filter(|finding| finding.object == about_itself);
         RoutesObservation {
             selected: !routes.selected.is_empty(),
             attached: usize::try_from(routes.attached).unwrap_or(usize::MAX),
             rejected: usize::try_from(routes.rejected).unwrap_or(usize::MAX),
-            problems: found.chain(refused.collect::<BTreeSet<_>>()).collect(),
+            problems: found.chain(own.map(problem)).chain(refused).collect(),
         }
     }
 
-    /// What live proxies refused of what routes led to, in terms of the objects that led to it.
-    fn refusals(&self, report: &Report, tier: &TierKey) -> BTreeSet<RouteProblem> {
+    /// What live proxies refuse of what routes led to, in terms of the objects that led to it.
+    pub(crate) fn refusals(&self, report: &Report, tier: &TierKey) -> BTreeSet<Refused> {
         let Some(routes) = report.output.tiers.get(tier) else { return BTreeSet::new() };
         let proxies = self.live_proxies(tier).into_iter().flatten();
-        let refusals =
-            proxies.flat_map(|proxy| proxy.resources.iter()).filter_map(|(name, held)| {
-                let Held::Refused { message, .. } = held else { return None };
-                let resource = routes.resources.get(&**name).filter(|_| !is_setting(name))?;
-                Some(resource.origins.iter().map(move |origin| RouteProblem {
-                    object: origin.object.to_string(),
-                    reason: "RefusedByProxy".to_owned(),
+        let refusals = proxies.flat_map(|proxy| proxy.resources.iter()).filter_map(|(name, held)| {
+            let Held::Refused { message, refused_version, .. } = held else { return None };
+            let current = routes.resources.get(&**name).filter(|_| !is_setting(name))?;
+            // A refusal of what is no longer wanted is history.
+            let is_wanted = current.resource.version == **refused_version;
+            is_wanted.then(|| {
+                current.origins.iter().map(move |origin| Refused {
+                    object: origin.object.clone(),
                     message: format!(
-                        "{name}: {message}; its last good version is served, if there was one"
+                        "{name}: {message}; proxies go on with its last good version, if there was one"
                     ),
-                }))
-            });
+                })
+            })
+        });
         refusals.flatten().collect()
+    }
+}
+
+/// Something that follows from an object and that a proxy refuses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Refused {
+    pub(crate) object: ObjectKey,
+    pub(crate) message: String,
+}
+
+impl Refused {
+    /// Of Events and problems.
+    pub(crate) const REASON: &str = "RefusedByProxy";
+}
+
+fn problem(finding: &Diagnostic) -> RouteProblem {
+    RouteProblem {
+        object: finding.object.to_string(),
+        reason: finding.reason.to_string(),
+        message: text_of(finding),
+    }
+}
+
+/// What a finding says, with its field.
+pub(crate) fn text_of(finding: &Diagnostic) -> String {
+    match finding.field.as_str() {
+        "" => finding.message.clone(),
+        field => format!("{field}: {}", finding.message),
     }
 }
 

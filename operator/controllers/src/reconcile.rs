@@ -56,9 +56,14 @@ pub(crate) struct Outcome {
     pub(crate) told: bool,
     /// Something failed that may go well later; the wait that the API server asked for.
     pub(crate) retry: Option<Duration>,
+    /// Something that no watch shows may change: when to look for it.
+    pub(crate) look_again: Option<Duration>,
     /// A change of mere counts waits for its turn.
     pub(crate) postponed: bool,
 }
+
+/// How often it is asked whether somebody else's object still takes a name.
+const FOREIGN: Duration = Duration::from_secs(5);
 
 /// One reconcile under way.
 pub(crate) struct Reconcile<'a> {
@@ -209,6 +214,7 @@ impl Reconcile<'_> {
             None => self.tools.infra.read(desired).await?,
         };
         if let Some(foreign) = present.as_ref().filter(|present| !self.is_ours(*present)) {
+            self.outcome.look_again = Some(FOREIGN);
             self.problems.push(Problem {
                 reason: Reason::NameTaken,
                 message: format!(

@@ -20,10 +20,9 @@ use crate::sent::Sent;
 /// How long new Secrets may hold up everything else.
 const LONGEST_WAIT_FOR_SECRETS: Duration = Duration::from_secs(5);
 
-/// One consistent state of the routes: what was read, and what followed from it.
+/// One consistent state of the routes.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) view: Arc<View>,
     pub(crate) output: RoutesOutput,
 }
 
@@ -67,7 +66,7 @@ impl Translator {
             }
             waiting_since = None;
             self.publish(&view, &output, &mut published);
-            self.reports.send_replace(Some(Arc::new(Report { view, output })));
+            self.reports.send_replace(Some(Arc::new(Report { output })));
         }
     }
 

@@ -70,9 +70,8 @@ impl<E: Engine> Installer<E> {
         self.state.borrow().watermark.clone()
     }
 
-    /// What the engine serves.
-    pub(crate) fn served(&self) -> EffectiveSet<E::Compiled> {
-        self.served.clone().unwrap_or_default()
+    pub(crate) fn effective(&self) -> EffectiveSet<E::Compiled> {
+        self.ledger.effective()
     }
 
     /// Ends because every refusal takes a version away; a refusal that names nothing known counts for all that

@@ -15,9 +15,6 @@ use crate::{
     upstreams::ConnectError,
 };
 
-/// How many 1xx responses may stand before one response.
-const INTERIM: u32 = 32;
-
 /// Why a try failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -85,8 +82,6 @@ pub(crate) struct Attempt<'x, D, C> {
     pub(crate) up: &'x mut C,
     pub(crate) upload: &'x mut Pump,
     pub(crate) clock: &'x mut Clock,
-    /// 1xx responses so far.
-    pub(crate) interim: u32,
 }
 
 impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
@@ -108,11 +103,6 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
         loop {
             match self.up.poll_head(cx, head) {
                 Poll::Ready(Ok(())) if head.is_informational() => {
-                    self.interim = self.interim.saturating_add(1);
-                    if self.interim > INTERIM {
-                        let error = StreamError::Malformed("TooManyInterimResponses");
-                        return Poll::Ready(Err(Fault::Upstream(error)));
-                    }
                     self.down.send_informational(head);
                     self.upload.moved = true;
                 }

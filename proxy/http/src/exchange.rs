@@ -14,7 +14,6 @@ use crate::{
     compile::{Filter, Retry},
     connection::ConnectionInfo,
     decide::{Answer, Plan, Route, decide},
-    drain::{Drain, Phase},
     edit::filter_response,
     head::{RequestHead, ResponseHead},
     observe::{Failure, Observer},
@@ -40,17 +39,8 @@ pub(crate) struct Env<'a, U: Upstreams, O> {
     pub(crate) upstreams: &'a U,
     pub(crate) observer: &'a O,
     pub(crate) started: Instant,
-    /// The connection takes no further request.
-    pub(crate) is_last: bool,
-    /// Of the connection, where it can be ended by an answer.
-    pub(crate) drain: Option<&'a Drain>,
-}
-
-impl<U: Upstreams, O> Env<'_, U, O> {
-    /// Whether an answer that begins now says that the connection ends.
-    fn closes(&self) -> bool {
-        self.is_last || self.drain.is_some_and(|drain| drain.phase() > Phase::Serving)
-    }
+    /// The answer says that the connection ends.
+    pub(crate) close: bool,
 }
 
 /// What becomes of the client's side.
@@ -102,7 +92,7 @@ async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
     clock.restart(Instant::now(), env.table.settings().timeouts.idle);
     record.reason_is(answer);
     let Heads { request, response } = heads;
-    let facts = Facts { request, info: env.info, origin: record.origin, close: env.closes() };
+    let facts = Facts { request, info: env.info, origin: record.origin, close: env.close };
     match reply(down, answer, facts, response, clock).await {
         Ok(bytes) => {
             (record.status, record.body_out) = (answer.status, bytes);
@@ -204,8 +194,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.endpoint = Some(lease.endpoint);
         lease.connection.send_head(&heads.request);
         let mut upload = Pump::new(self.body_limit);
-        let attempt =
-            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
+        let attempt = Attempt { down, up: &mut lease.connection, upload: &mut upload, clock };
         let result = attempt.run(&mut heads.response).await;
         let latency = begun.elapsed();
         (record.upstream, record.body_in) = (Some(latency), upload.bytes);
@@ -268,7 +257,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         self.edit_response(&mut response.fields);
         clock.limit_try(Instant::now(), None);
         let is_tunnel = response.status == 101;
-        down.send_head(response, self.env.closes() || !(upload.is_done() || is_tunnel));
+        down.send_head(response, self.env.close || !(upload.is_done() || is_tunnel));
         if is_tunnel {
             down.start_tunnel();
             lease.connection.start_tunnel();
@@ -276,8 +265,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             upload = Pump::new(None);
         }
         let mut download = Pump::new(None);
-        let mut attempt =
-            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
+        let mut attempt = Attempt { down, up: &mut lease.connection, upload: &mut upload, clock };
         let result = if is_tunnel {
             attempt.tunnel(&mut download).await
         } else {

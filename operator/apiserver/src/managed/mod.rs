@@ -72,8 +72,9 @@ impl Manager {
             "" => String::new(),
             name => format!(" with subresource {name:?}"),
         };
-        let version = match self.operation.as_str() {
-            "Update" => format!(" using {}", holding.version),
+        let version = match (self.operation.as_str(), holding.time.as_str()) {
+            ("Update", "") => format!(" using {}", holding.version),
+            ("Update", time) => format!(" using {} at {time}", holding.version),
             _ => String::new(),
         };
         format!("{:?}{subresource}{version}", self.name)

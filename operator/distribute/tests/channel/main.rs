@@ -9,7 +9,6 @@
 
 mod adversity;
 mod harness;
-mod measure;
 mod replicas;
 mod stream;
 mod wire;
