@@ -21,7 +21,7 @@ const PURE: &[&str] = &[
     "gatefleet-sources",
     "gatefleet-state",
 ];
-const IMPURE: &[&str] = &["kube-client", "tokio", "hyper", "tonic", "rustls"];
+const IMPURE: &[&str] = &["kube-client", "tokio", "hyper", "tonic"];
 
 /// Crates through which every request runs: nothing from outside may make them panic.
 const DATA_PATH: &[&str] = &["proxy/matcher", "proxy/http", "proxy/transport"];
