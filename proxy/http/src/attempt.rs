@@ -89,7 +89,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
     pub(crate) async fn run(mut self, head: &mut ResponseHead) -> Result<(), Fault> {
         poll_fn(|cx| {
             let result = self.poll_run(cx, head);
-            self.tick(cx, result)
+            self.tick(cx, result, false)
         })
         .await
     }
@@ -143,7 +143,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
             }
             let result = self.poll_download(cx, download);
             self.upload.moved |= std::mem::take(&mut download.moved);
-            self.tick(cx, result)
+            self.tick(cx, result, !download.starved)
         })
         .await
     }
@@ -177,7 +177,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
             self.upload.moved |= std::mem::take(&mut download.moved);
             let both = download.is_done() && self.upload.is_done();
             let result = if both { Poll::Ready(Ok(())) } else { Poll::Pending };
-            self.tick(cx, result)
+            self.tick(cx, result, false)
         })
         .await
     }
@@ -187,6 +187,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
         &mut self,
         cx: &mut Context<'_>,
         result: Poll<Result<(), Fault>>,
+        client_must_read: bool,
     ) -> Poll<Result<(), Fault>> {
         if result.is_ready() {
             return result;
@@ -194,7 +195,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
         if std::mem::take(&mut self.upload.moved) {
             self.clock.touch();
         }
-        let owes = !self.upload.is_done() && self.upload.starved;
+        let owes = client_must_read || (!self.upload.is_done() && self.upload.starved);
         self.clock.poll_expired(cx).map(|which| Err(expired(which, owes)))
     }
 }

@@ -396,6 +396,46 @@ async fn a_slow_reader_stops_the_backend() {
 }
 
 #[tokio::test]
+async fn a_client_that_stops_reading_is_the_one_to_blame() {
+    let endpoint = script(|mut io, _| async move {
+        io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n").await.unwrap();
+        while io.write_all(&[b'x'; 10_000]).await.is_ok() {}
+    });
+    let settings = timeouts(|t| t.idle = SHORT);
+    let backends = Backends::default().with("b", vec![endpoint]);
+    let harness = Harness::with(settings, &[catch_all()], backends, Default::default());
+    let mut client = harness.connect();
+    client.write_all(GET).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(harness.seen()[0].failure, Some(Failure::ClientTimeout));
+}
+
+#[tokio::test]
+async fn a_get_survives_a_backend_that_dies_before_it_answers() {
+    let dying = || {
+        script(|mut io, _| async move {
+            let mut held = Vec::new();
+            read_message(&mut io, &mut held).await;
+        })
+    };
+    for (request, status) in [(GET, 200), (POST, 502)] {
+        let backends = Backends::default().with("b", vec![dying(), echo()]);
+        let harness = Harness::new(&[catch_all()], backends);
+        let answer = harness.talk(request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn endless_interim_answers_end() {
+    let endpoint = answering(|_| "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000));
+    let harness = Harness::new(&[catch_all()], Backends::default().with("b", vec![endpoint]));
+    let answer = harness.talk(GET).await;
+    assert!(answer.contains("HTTP/1.1 502 "), "{answer}");
+    assert!(answer.matches("HTTP/1.1 103").count() <= 32, "{answer}");
+}
+
+#[tokio::test]
 async fn nothing_is_forwarded_before_the_switch_and_everything_after() {
     let endpoint = script(|mut io, _| async move {
         let mut head = Vec::new();

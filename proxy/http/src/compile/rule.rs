@@ -65,13 +65,14 @@ pub(crate) struct Retry {
 }
 
 impl Default for Retry {
-    /// Without a word in the rule: what was certainly not sent is tried on two more endpoints.
+    /// Without a word in the rule, as nginx does: no connection, or one that is lost before an answer to an
+    /// idempotent request, is tried on two more endpoints.
     fn default() -> Self {
         Self {
             attempts: 2,
             statuses: Box::default(),
             connect_failure: true,
-            reset: false,
+            reset: true,
             non_idempotent: false,
             per_try: None,
             backoff: None,
