@@ -43,8 +43,8 @@ struct Arguments {
     /// The answer to every path.
     #[arg(long, default_value = "gatefleet-echo")]
     text: String,
-    /// Name to show in answers; the pod's name in a cluster.
-    #[arg(long, env = "POD_NAME", default_value = "")]
+    /// Name to show in answers; in a pod, `HOSTNAME` is the pod's name.
+    #[arg(long, env = "HOSTNAME", default_value = "")]
     pod: String,
     /// How long new connections are still accepted after SIGTERM, in milliseconds.
     #[arg(long, default_value_t = 1000)]

@@ -19,7 +19,7 @@ impl Echo {
             .args(arguments)
             .env("PORT", port.to_string())
             .env("GATEFLEET_BIND", "127.0.0.1")
-            .env("POD_NAME", "pod-1")
+            .env("HOSTNAME", "pod-1")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

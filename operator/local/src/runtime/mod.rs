@@ -31,7 +31,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use image::Programs;
 pub(crate) use logs::Logs;
@@ -50,7 +50,7 @@ use watches::{Change, Watches};
 const MANAGER: &str = "gatefleet-local-runtime";
 /// The name of the one node.
 const NODE: &str = "local";
-/// How long changes are gathered before a look.
+/// How long changes are gathered before a look, at least.
 const QUIET: Duration = Duration::from_millis(3);
 /// When to look again after something failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -130,6 +130,7 @@ struct Scene {
 impl Controller {
     async fn run(mut self, mut stopping: oneshot::Receiver<Duration>) {
         let mut again = Some(Duration::ZERO);
+        let mut quiet = QUIET;
         loop {
             let timer = async {
                 match again {
@@ -146,14 +147,18 @@ impl Controller {
                     if change == Change::VolumeSource {
                         self.pods.refresh();
                     }
-                    sleep(QUIET).await;
+                    sleep(quiet).await;
                     if self.watches.drain() == Change::VolumeSource {
                         self.pods.refresh();
                     }
                 }
                 () = timer => {}
             }
-            again = match self.look().await {
+            let begun = Instant::now();
+            let looked = self.look().await;
+            // In a crowded cluster a look takes longer: then half of the time goes to others.
+            quiet = QUIET.max(begun.elapsed());
+            again = match looked {
                 Ok(again) => again,
                 Err(error) => {
                     tracing::debug!(%error, "looking again");

@@ -43,7 +43,7 @@ impl Presentation {
 
 /// The table comes at the latest so long after the start, however little is known.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Changes are gathered for so long.
+/// Changes are gathered for so long at least.
 const QUIET: Duration = Duration::from_millis(50);
 /// So many notices stay on a terminal.
 const NOTICES: usize = 8;
@@ -100,18 +100,22 @@ impl<W: Write> Screen<W> {
         let header = std::mem::take(&mut self.header);
         self.print(&header)?;
         self.header = header;
+        let mut quiet = QUIET;
         loop {
             tokio::select! {
                 Some(()) = changes.next() => {
                     // More is usually on the way.
-                    sleep(QUIET).await;
+                    sleep(quiet).await;
                 }
                 Some(notice) = notices.recv() => self.note(&mut shown, notice)?,
                 () = sleep_until(deadline), if !shown.table => {}
             }
+            let begun = Instant::now();
             if let Some(objects) = observe(&self.client).await {
                 self.show(&mut shown, &objects, Instant::now() >= deadline)?;
             }
+            // Thousands of Ingresses take long to read: most of the time is to stay with those who serve them.
+            quiet = QUIET.max(begun.elapsed() * 5);
         }
     }
 
