@@ -92,6 +92,8 @@ reasons! {
     InvalidPath: Refused,
     /// A path or pattern is no regular expression that can be served: its rule is not served.
     InvalidRegex: Refused,
+    /// A rewrite names a group that its path does not have: the group stands for nothing.
+    RewriteGroupMissing: Warning,
     /// A backend names a Service that does not exist: its requests get 503.
     ServiceNotFound: Refused,
     /// A backend names a port that its Service does not have: its requests get 503.

@@ -1,14 +1,11 @@
 //! Certificates in Secrets of type `kubernetes.io/tls`.
 
+use crate::private_key::public_half;
 use gatefleet_ir::Reason;
 use gatefleet_names::{HostPattern, Hostname};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use rustls::{
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    sign::CertifiedKey,
-};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::{
     extensions::GeneralName,
     prelude::{FromDer, X509Certificate},
@@ -126,8 +123,18 @@ pub fn read_certificate(secret: Option<&Secret>) -> Result<Certificate, Certific
     let certificates = parse_chain(&chain)?;
     let leaf =
         certificates.first().ok_or_else(|| CertificateProblem::Chain("it is empty".to_owned()))?;
-    let (names, not_before, not_after) = parse_leaf(leaf)?;
-    check_key(certificates, &private_key)?;
+    let leaf = parse_leaf(leaf)?;
+    let key = PrivateKeyDer::from_pem_slice(private_key.as_bytes())
+        .map_err(|error| CertificateProblem::Key(error.to_string()))?;
+    let half = public_half(&key).ok_or_else(|| {
+        CertificateProblem::Key(
+            "it is of no kind that can be served (RSA, ECDSA, Ed25519)".to_owned(),
+        )
+    })?;
+    if half != leaf.public_key {
+        return Err(CertificateProblem::Mismatch);
+    }
+    let Leaf { names, not_before, not_after, .. } = leaf;
     Ok(Certificate { chain, private_key, names, not_before, not_after })
 }
 
@@ -148,7 +155,13 @@ fn parse_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificatePro
         .map_err(|error| CertificateProblem::Chain(error.to_string()))
 }
 
-type Leaf = (Vec<HostPattern>, Timestamp, Timestamp);
+/// What is read of the first certificate.
+struct Leaf {
+    names: Vec<HostPattern>,
+    public_key: Vec<u8>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
 
 fn parse_leaf(leaf: &CertificateDer<'_>) -> Result<Leaf, CertificateProblem> {
     let (_, parsed) = X509Certificate::from_der(leaf)
@@ -163,24 +176,17 @@ fn parse_leaf(leaf: &CertificateDer<'_>) -> Result<Leaf, CertificateProblem> {
     let moment = |time: x509_parser::time::ASN1Time| {
         Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::MAX)
     };
-    Ok((names.collect(), moment(validity.not_before), moment(validity.not_after)))
+    Ok(Leaf {
+        names: names.collect(),
+        public_key: parsed.public_key().subject_public_key.data.to_vec(),
+        not_before: moment(validity.not_before),
+        not_after: moment(validity.not_after),
+    })
 }
 
 fn parse_name(text: &str) -> Option<HostPattern> {
     match text.strip_prefix("*.") {
         Some(rest) => rest.parse::<Hostname>().ok().map(HostPattern::OneLabel),
         None => text.parse().ok().map(HostPattern::Exact),
-    }
-}
-
-fn check_key(chain: Vec<CertificateDer<'static>>, pem: &str) -> Result<(), CertificateProblem> {
-    let unreadable = |error: &dyn std::fmt::Display| CertificateProblem::Key(error.to_string());
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| unreadable(&error))?;
-    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|error| unreadable(&error))?;
-    match CertifiedKey::new(chain, key).keys_match() {
-        // A key that does not tell its public half is checked by the proxy.
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateProblem::Mismatch),
-        Err(error) => Err(CertificateProblem::Chain(error.to_string())),
     }
 }

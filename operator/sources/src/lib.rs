@@ -9,6 +9,7 @@
 mod annotations;
 mod certificate;
 mod ingress;
+mod private_key;
 mod regex;
 
 pub use annotations::{ServedAnnotation, served_annotations};

@@ -15,10 +15,13 @@ const CHALLENGE: &str = "/.well-known/acme-challenge";
 /// One path of an Ingress.
 pub(super) struct Path {
     pub(super) at: PathMatch,
-    pub(super) form: RegexForm,
+    /// `None`: no expression can stand for it.
+    pub(super) form: Option<RegexForm>,
     /// It puts its whole host into regex mode.
     pub(super) regex_mode: bool,
     pub(super) rewrite: Option<Filter>,
+    /// The rewrite names groups that the path does not have.
+    pub(super) lost_groups: bool,
     pub(super) tls_redirect: TlsRedirect,
 }
 
@@ -44,28 +47,72 @@ pub(super) fn parse_path(
     };
     let target = annotations.rewrite_target.as_deref().filter(|target| *target != text);
     let regex_mode = annotations.use_regex || target.is_some();
-    let pattern = match check_regex(text) {
-        Ok(()) => text.to_owned(),
+    let challenge = text.starts_with(CHALLENGE);
+    let tls_redirect = if challenge { TlsRedirect::Never } else { annotations.tls_redirect };
+    let mut path =
+        Path { at, form: None, regex_mode, rewrite: None, lost_groups: false, tls_redirect };
+    match check_regex(text) {
+        Ok(groups) => {
+            path.form = Some(RegexForm { text: text.to_owned(), pattern: text.to_owned() });
+            if let Some(target) = target {
+                let (target, lost) = without_groups_above(groups, target);
+                (path.rewrite, path.lost_groups) = (Some(rewrite(text, target)), lost);
+            }
+        }
         Err(error) if regex_mode => {
             let message = format!("path {}: {error}; correct it", shorten(text));
             return Err((Reason::InvalidRegex, message));
         }
         // Another Ingress may put the host into regex mode: then this path still means itself.
-        Err(_) => escape(text),
-    };
-    let form = RegexForm { text: text.to_owned(), pattern };
-    let challenge = text.starts_with(CHALLENGE);
-    let tls_redirect = if challenge { TlsRedirect::Never } else { annotations.tls_redirect };
-    let rewrite = target.map(|target| rewrite(&form.pattern, target));
-    Ok(Path { at, form, regex_mode, rewrite, tls_redirect })
+        Err(_) => {
+            let pattern = escape(text);
+            let fits = check_regex(&pattern).is_ok();
+            path.form = fits.then(|| RegexForm { text: text.to_owned(), pattern });
+        }
+    }
+    Ok(path)
 }
 
-fn rewrite(pattern: &str, target: &str) -> Filter {
+fn rewrite(pattern: &str, substitution: String) -> Filter {
     let regex = Regex { pattern: pattern.to_owned(), ignore_case: true, anchor: Anchor::None };
-    let path = PathRewrite::Regex { regex, substitution: target.to_owned() };
+    let path = PathRewrite::Regex { regex, substitution };
     Filter::Rewrite(Rewrite { host: String::new(), path: Some(path) })
+}
+
+/// As in nginx, a group that the path does not have stands for nothing. Answers whether there is one.
+fn without_groups_above(groups: usize, target: &str) -> (String, bool) {
+    let (mut kept, mut lost) = (String::with_capacity(target.len()), false);
+    let mut rest = target.chars().peekable();
+    while let Some(c) = rest.next() {
+        let group =
+            rest.peek().and_then(|next| next.to_digit(10)).filter(|group| c == '$' && *group > 0);
+        if group.is_some_and(|group| usize::try_from(group).is_ok_and(|group| group > groups)) {
+            rest.next();
+            lost = true;
+        } else {
+            kept.push(c);
+        }
+    }
+    (kept, lost)
 }
 
 fn shorten(text: &str) -> String {
     format!("{:?}", text.chars().take(80).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_are_not_there_stand_for_nothing() {
+        for (groups, target, kept, lost) in [
+            (2, "/new/$1/$2", "/new/$1/$2", false),
+            (1, "/new/$1/$2", "/new/$1/", true),
+            (0, "/$1", "/", true),
+            (0, "/$0/$/x$", "/$0/$/x$", false),
+        ] {
+            assert_eq!(without_groups_above(groups, target), (kept.to_owned(), lost), "{target}");
+        }
+    }
 }

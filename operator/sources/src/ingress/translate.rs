@@ -198,6 +198,11 @@ impl Draft<'_> {
                 return self.tell(field, reason, message);
             }
         };
+        if path.lost_groups {
+            let message = "rewrite-target names a group that this path does not have: it stands for nothing; \
+                           add the group to the path, or take it out of the target";
+            self.tell(field.clone(), Reason::RewriteGroupMissing, message.to_owned());
+        }
         let backend = self.backend(said.backend, &field);
         let at = Match::path(path.at);
         if let Some(canary) = &self.annotations.canary {
@@ -222,7 +227,7 @@ impl Draft<'_> {
             matches: vec![at],
             rule,
             tls_redirect: path.tls_redirect,
-            regex_form: Some(path.form),
+            regex_form: path.form,
             fallback: said.fallback,
         });
     }

@@ -1,0 +1,87 @@
+//! Whatever users write, the engine takes what becomes of it.
+
+#![expect(clippy::unwrap_used, reason = "a broken manifest must stop the test")]
+
+use gatefleet_http::compile::{compile_policy, compile_virtual_host};
+use gatefleet_routes::{Options, Pipeline, PortRecord};
+use gatefleet_snapshot::v1::resource::Body;
+use gatefleet_state::ClusterState;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Text like paths and expressions, and text like nothing.
+fn path() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "/[a-z0-9/()|.*+?$^\\[\\]{}\\\\-]{0,24}",
+        2 => "/.{0,24}",
+        1 => Just("/(a)/(b)".to_owned()),
+        1 => (1_usize..3000).prop_map(|length| format!("/{}", "(a)|.".repeat(length / 5))),
+        1 => "/(a|b){1,3}\\{[0-9]{1,5}\\}",
+    ]
+}
+
+fn annotations() -> impl Strategy<Value = Value> {
+    let entry = prop_oneof![
+        (Just("use-regex"), Just("true".to_owned())),
+        (Just("rewrite-target"), "/[a-z$0-9#? ]{0,12}"),
+        (Just("canary"), Just("true".to_owned())),
+        (Just("canary-by-header"), ".{0,12}"),
+        (Just("canary-by-header-value"), ".{0,12}"),
+        (Just("canary-by-header-pattern"), path()),
+        (Just("canary-by-cookie"), ".{0,12}"),
+        (Just("canary-weight"), "-?[0-9]{0,22}"),
+        (Just("canary-weight-total"), "-?[0-9]{0,22}"),
+        (Just("whitelist-source-range"), "[0-9a-f:./, ]{0,30}"),
+        (Just("denylist-source-range"), Just("10.0.0.0/8,fd00::/8".to_owned())),
+        (Just("auth-url"), ".{0,12}"),
+        (Just("backend-protocol"), Just("HTTPS".to_owned())),
+        (Just("force-ssl-redirect"), Just("true".to_owned())),
+    ];
+    prop::collection::vec(entry, 0..5).prop_map(|entries| {
+        let named = |(name, value): (&str, String)| {
+            (format!("nginx.ingress.kubernetes.io/{name}"), Value::from(value))
+        };
+        Value::Object(entries.into_iter().map(named).collect())
+    })
+}
+
+fn ingress() -> impl Strategy<Value = Value> {
+    let kind = proptest::sample::select(&["Exact", "Prefix", "ImplementationSpecific"][..]);
+    let paths = prop::collection::vec((path(), kind), 0..4);
+    (annotations(), paths).prop_map(|(annotations, paths)| {
+        let paths: Vec<Value> = paths
+            .into_iter()
+            .map(|(path, kind)| {
+                json!({"path": path, "pathType": kind, "backend": {"service": {"name": "app", "port": {"number": 80}}}})
+            })
+            .collect();
+        json!({"kind": "Ingress", "metadata": {"annotations": annotations},
+               "spec": {"rules": [{"host": "shop.example", "http": {"paths": paths}}]}})
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_takes_what_becomes_of_any_ingress(ingresses in prop::collection::vec(ingress(), 1..4)) {
+        let mut state = ClusterState::default();
+        state.insert_manifest(json!({"kind": "GatewayConfig", "metadata": {"name": "a"},
+            "spec": {"northSouth": {}, "ingress": {"ingressClass": ""}}})).unwrap();
+        state.insert_manifest(json!({"kind": "Service", "metadata": {"name": "app"}, "spec": {"ports": [{"port": 80}]}})).unwrap();
+        for (index, mut ingress) in ingresses.into_iter().enumerate() {
+            ingress["metadata"]["name"] = Value::from(format!("i{index}"));
+            state.insert_manifest(ingress).unwrap();
+        }
+        let options = Options { default_namespace: "edge".into(), ports: PortRecord::Advertised };
+        let output = Pipeline::new(options).update(&state, "2026-06-01T00:00:00Z".parse().unwrap());
+        for one in output.tiers.values().flat_map(|tier| tier.resources.values()) {
+            let compiled = match one.resource.body.as_ref().unwrap() {
+                Body::VirtualHost(host) => compile_virtual_host(host).map(drop),
+                Body::Policy(policy) => compile_policy(policy).map(drop),
+                _ => Ok(()),
+            };
+            prop_assert_eq!(compiled, Ok(()), "{}", &one.resource.name);
+        }
+    }
+}
