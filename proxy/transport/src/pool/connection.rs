@@ -23,7 +23,7 @@ use crate::backend::{Backend, BackendCounters, Endpoint, PoolId, Security};
 pub(crate) struct UpstreamIo {
     stream: Stream,
     pub(crate) pool: PoolId,
-    _open: OpenCount,
+    open: OpenCount,
 }
 
 #[derive(Debug)]
@@ -35,21 +35,24 @@ enum Stream {
 
 /// Counts an open connection for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct OpenCount(Arc<BackendCounters>);
+pub(crate) struct OpenCount {
+    counters: Arc<BackendCounters>,
+    is_limited: bool,
+}
 
 impl OpenCount {
     /// Counts one more, unless the limit (0: none) is reached.
     pub(crate) fn reserve(backend: &Backend) -> Option<Self> {
         let (open, limit) = (&backend.counters.open, backend.limits.connections);
         let before = open.fetch_add(1, Ordering::Relaxed);
-        let count = Self(Arc::clone(&backend.counters));
+        let count = Self { counters: Arc::clone(&backend.counters), is_limited: limit > 0 };
         (limit == 0 || before < limit).then_some(count)
     }
 }
 
 impl Drop for OpenCount {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.counters.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -92,7 +95,12 @@ impl UpstreamIo {
                 }
             }
         };
-        Ok(Self { stream, pool: endpoint.pool, _open: open })
+        Ok(Self { stream, pool: endpoint.pool, open })
+    }
+
+    /// Whether requests wait, on some thread, for the limit that this connection counts towards.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.open.is_limited && self.open.counters.pending.load(Ordering::Relaxed) > 0
     }
 
     /// Whether the endpoint closed it, or sent something that nobody asked for. Costs no system call

@@ -124,13 +124,17 @@ impl Pools {
         self.by_id.borrow_mut().retain(|id, _| live.contains(id));
     }
 
-    /// Closes connections that nobody used for the idle limit, and those that the endpoint closed.
+    /// Closes connections that nobody used for the idle limit, those that the endpoint closed, and those
+    /// whose place another thread waits for.
     pub(crate) fn sweep(&self) {
         let limit = u64::try_from(self.idle_limit.get().as_millis()).unwrap_or(u64::MAX);
         let now = now_ms();
         for pool in self.by_id.borrow().values() {
+            let gives_way = pool.waiting.get() == 0;
             pool.idle.borrow_mut().retain_mut(|idle| {
-                now.saturating_sub(idle.since_ms) < limit && !idle.client.io_mut().is_stale()
+                now.saturating_sub(idle.since_ms) < limit
+                    && !(gives_way && idle.client.io().is_waited_for())
+                    && !idle.client.io_mut().is_stale()
             });
         }
     }
@@ -249,7 +253,7 @@ impl Upstreams for Pools {
         }
     }
 
-    fn checkin(&self, backend: &Arc<Backend>, lease: Lease<Client<UpstreamIo>>, _report: &Report) {
+    fn checkin(&self, _backend: &Arc<Backend>, lease: Lease<Client<UpstreamIo>>, _report: &Report) {
         if !lease.connection.is_reusable() {
             return;
         }
@@ -258,9 +262,7 @@ impl Upstreams for Pools {
         // An endpoint that is gone has no pool.
         let Some(pool) = pools.get(&id) else { return };
         // A thread that nobody waits on gives way to those that wait for the limit.
-        let elsewhere = backend.limits.connections > 0
-            && pool.waiting.get() == 0
-            && backend.counters.pending.load(Ordering::Relaxed) > 0;
+        let elsewhere = pool.waiting.get() == 0 && lease.connection.io().is_waited_for();
         if !elsewhere && pool.idle.borrow().len() < IDLE_MOST {
             let idle = Idle { client: lease.connection, since_ms: now_ms() };
             pool.idle.borrow_mut().push(idle);
