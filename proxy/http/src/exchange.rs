@@ -14,6 +14,7 @@ use crate::{
     compile::{Filter, Retry},
     connection::ConnectionInfo,
     decide::{Answer, Plan, Route, decide},
+    drain::{Drain, Phase},
     edit::filter_response,
     head::{RequestHead, ResponseHead},
     observe::{Failure, Observer},
@@ -41,6 +42,15 @@ pub(crate) struct Env<'a, U: Upstreams, O> {
     pub(crate) started: Instant,
     /// The answer says that the connection ends.
     pub(crate) close: bool,
+    /// So does a drain that began before the answer. Absent: the protocol says it in another way.
+    pub(crate) drain: Option<&'a Drain>,
+}
+
+impl<U: Upstreams, O> Env<'_, U, O> {
+    /// Whether the answer says that the connection ends; asked when it is sent.
+    fn closes(&self) -> bool {
+        self.close || self.drain.is_some_and(|drain| drain.phase() > Phase::Serving)
+    }
 }
 
 /// What becomes of the client's side.
@@ -92,7 +102,7 @@ async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
     clock.restart(Instant::now(), env.table.settings().timeouts.idle);
     record.reason_is(answer);
     let Heads { request, response } = heads;
-    let facts = Facts { request, info: env.info, origin: record.origin, close: env.close };
+    let facts = Facts { request, info: env.info, origin: record.origin, close: env.closes() };
     match reply(down, answer, facts, response, clock).await {
         Ok(bytes) => {
             (record.status, record.body_out) = (answer.status, bytes);
@@ -257,7 +267,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         self.edit_response(&mut response.fields);
         clock.limit_try(Instant::now(), None);
         let is_tunnel = response.status == 101;
-        down.send_head(response, self.env.close || !(upload.is_done() || is_tunnel));
+        down.send_head(response, self.env.closes() || !(upload.is_done() || is_tunnel));
         if is_tunnel {
             down.start_tunnel();
             lease.connection.start_tunnel();

@@ -106,7 +106,7 @@ where
     let mut clock = Clock::new(table.settings().timeouts.idle);
     let mut heads = lend_heads();
     std::mem::swap(&mut heads.request, request);
-    let env = Env { info, table: &table, upstreams, observer, started, close: false };
+    let env = Env { info, table: &table, upstreams, observer, started, close: false, drain: None };
     let ending = exchange(&env, down, &mut heads, &mut clock).await;
     std::mem::swap(&mut heads.request, request);
     return_heads(heads);
@@ -173,7 +173,8 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
             upstreams: self.upstreams,
             observer: self.observer,
             started,
-            close: is_last || drain.phase() > Phase::Serving,
+            close: is_last,
+            drain: Some(drain),
         };
         let ending = exchange(&env, &mut self.server, &mut heads, &mut self.clock).await;
         return_heads(heads);

@@ -15,27 +15,27 @@ use std::{
 use gatefleet_test_support::raw::get;
 use serde_json::{Value, json};
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_gatefleet-proxy");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_gatefleet-proxy");
 
 /// A running proxy; ends with the test.
-pub struct Proxy {
-    pub child: Child,
-    pub dir: tempfile::TempDir,
-    pub port: u16,
-    pub status: SocketAddr,
-    pub admin: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) child: Child,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) port: u16,
+    pub(crate) status: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
-pub fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(local(0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Everything goes to `backend`.
-pub fn snapshot(port: u16, backend: SocketAddr, more: &[Value]) -> Value {
+pub(crate) fn snapshot(port: u16, backend: SocketAddr, more: &[Value]) -> Value {
     let mut resources = vec![
         json!({ "name": "tier", "tier": { "drain": { "delayMs": 500, "timeoutMs": 3000 } } }),
         json!({ "name": "listener/http",
@@ -54,19 +54,19 @@ pub fn snapshot(port: u16, backend: SocketAddr, more: &[Value]) -> Value {
 }
 
 /// Writes as a careful program does: beside, then renamed.
-pub fn write(path: &Path, snapshot: &Value) {
+pub(crate) fn write(path: &Path, snapshot: &Value) {
     let beside = path.with_extension("next");
     fs::write(&beside, snapshot.to_string()).unwrap();
     fs::rename(beside, path).unwrap();
 }
 
 impl Proxy {
-    pub fn start(backend: SocketAddr, threads: usize) -> Self {
+    pub(crate) fn start(backend: SocketAddr, threads: usize) -> Self {
         Self::start_with(backend, threads, &[], &mut Command::new(PROGRAM))
     }
 
     /// `command` may be another program that starts ours: its arguments come first.
-    pub fn start_with(
+    pub(crate) fn start_with(
         backend: SocketAddr,
         threads: usize,
         more: &[Value],
@@ -96,7 +96,7 @@ impl Proxy {
         proxy
     }
 
-    pub fn wait_until(&mut self, what: &str, mut happened: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait_until(&mut self, what: &str, mut happened: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !happened(self) {
             let ended = self.child.try_wait().unwrap();
@@ -109,25 +109,25 @@ impl Proxy {
         }
     }
 
-    pub fn snapshot(&self) -> PathBuf {
+    pub(crate) fn snapshot(&self) -> PathBuf {
         self.dir.path().join("snapshot.json")
     }
 
-    pub fn access_log(&self) -> String {
+    pub(crate) fn access_log(&self) -> String {
         fs::read_to_string(self.dir.path().join("access.log")).unwrap()
     }
 
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         fs::read_to_string(self.dir.path().join("errors.log")).unwrap()
     }
 
-    pub fn signal(&self, signal: libc::c_int) {
+    pub(crate) fn signal(&self, signal: libc::c_int) {
         signal_process(self.child.id(), signal);
     }
 }
 
 #[expect(unsafe_code, reason = "kill(2) has no safe form in std")]
-pub fn signal_process(id: u32, signal: libc::c_int) {
+pub(crate) fn signal_process(id: u32, signal: libc::c_int) {
     // SAFETY: no memory is passed; the process is our child and not reaped yet.
     unsafe { libc::kill(id.try_into().unwrap(), signal) };
 }
@@ -140,7 +140,7 @@ impl Drop for Proxy {
 }
 
 /// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM)
         .args(arguments)
         .env_remove("GATEFLEET_BIND")
@@ -151,7 +151,7 @@ pub fn run(arguments: &[&str]) -> Output {
 }
 
 /// Answers every request with `body`, after `delay`, for ever.
-pub fn backend(body: &'static str, delay: Duration) -> SocketAddr {
+pub(crate) fn backend(body: &'static str, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind(local(0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

@@ -99,7 +99,9 @@ async fn https(
     local: SocketAddr,
 ) {
     let Front::Https(listeners, entrances) = &*front else { return };
-    let shaken = tokio::time::timeout(worker.tls_handshake.get(), handshake(listeners, tcp)).await;
+    // Boxed apart, so that what a handshake needs is gone when HTTP begins.
+    let shaken = Box::pin(handshake(listeners, tcp));
+    let shaken = tokio::time::timeout(worker.tls_handshake.get(), shaken).await;
     let (index, tls, stream) = match shaken {
         Ok(Ok(shaken)) => {
             worker.observer.shard().handshake(Handshake::Done);
@@ -112,7 +114,7 @@ async fn https(
     let info = info(entrance, peer, local, Some(tls));
     drop(front);
     let Worker { engine, pools, observer, .. } = worker;
-    serve_connection(stream, &info, engine, pools, observer, &opening.drain).await;
+    Box::pin(serve_connection(stream, &info, engine, pools, observer, &opening.drain)).await;
 }
 
 async fn handshake(

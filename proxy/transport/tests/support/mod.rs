@@ -25,17 +25,17 @@ use gatefleet_transport::{DataPath, Options, compile::Compiled};
 use serde_json::{Value, json};
 
 /// A data path with two threads that is told resources as JSON, keeping what did not change, as the ledger does.
-pub struct Proxy {
-    pub path: DataPath,
+pub(crate) struct Proxy {
+    pub(crate) path: DataPath,
     entries: Mutex<Vec<(Arc<Resource>, Arc<Compiled>)>>,
 }
 
 impl Proxy {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(Box::new(io::sink()))
     }
 
-    pub fn start_with(log: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn start_with(log: Box<dyn Write + Send>) -> Self {
         let threads = NonZeroUsize::new(2).unwrap();
         let bind = Some(Ipv4Addr::LOCALHOST.into());
         let path = DataPath::start(Options { threads, bind }, log).unwrap();
@@ -43,7 +43,7 @@ impl Proxy {
     }
 
     /// Serves these resources and nothing else.
-    pub async fn try_serve(&self, resources: &[Value]) -> Result<(), Refusals> {
+    pub(crate) async fn try_serve(&self, resources: &[Value]) -> Result<(), Refusals> {
         let snapshot = json!({ "schemaVersion": 1, "resources": resources }).to_string();
         let snapshot = read_snapshot(snapshot.as_bytes()).expect("a snapshot");
         let mut entries = Vec::new();
@@ -51,15 +51,14 @@ impl Proxy {
             let before = self.entries.lock().unwrap();
             let known = before.iter().find(|(r, _)| **r == resource).cloned();
             drop(before);
-            entries.push(match known {
-                Some(known) => known,
-                None => {
-                    let compiled = self.path.compile(&resource);
-                    let compiled = compiled
-                        .map_err(|problem| Refusals::from([(resource.name.clone(), problem)]))?;
-                    (Arc::new(resource), Arc::new(compiled))
-                }
-            });
+            let entry = if let Some(known) = known {
+                known
+            } else {
+                let refusal = |problem| Refusals::from([(resource.name.clone(), problem)]);
+                let compiled = self.path.compile(&resource).map_err(refusal)?;
+                (Arc::new(resource), Arc::new(compiled))
+            };
+            entries.push(entry);
         }
         let set: EffectiveSet<Compiled> = entries
             .iter()
@@ -73,32 +72,32 @@ impl Proxy {
         Ok(())
     }
 
-    pub async fn serve(&self, resources: &[Value]) {
+    pub(crate) async fn serve(&self, resources: &[Value]) {
         self.try_serve(resources).await.expect("resources are served");
     }
 }
 
 /// A port that is free now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-pub fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     (IpAddr::from(Ipv4Addr::LOCALHOST), port).into()
 }
 
-pub fn http(port: u16) -> Value {
+pub(crate) fn http(port: u16) -> Value {
     json!({ "name": format!("listener/http-{port}"),
         "listener": { "owner": "Tier", "scope": "tier", "bindPort": port, "protocol": "HTTP" } })
 }
 
-pub fn https(port: u16, tls: &Value) -> Value {
+pub(crate) fn https(port: u16, tls: &Value) -> Value {
     json!({ "name": format!("listener/https-{port}"), "listener": { "owner": "Tier", "scope": "tier",
         "bindPort": port, "protocol": "HTTPS", "tls": tls } })
 }
 
 /// Everything below `prefix` of every host goes to `backend`.
-pub fn route(name: &str, host: &str, backend: &str) -> Value {
+pub(crate) fn route(name: &str, host: &str, backend: &str) -> Value {
     let hostname = if host.is_empty() {
         json!({ "kind": "ANY" })
     } else {
@@ -113,7 +112,7 @@ pub fn route(name: &str, host: &str, backend: &str) -> Value {
 }
 
 /// A backend and its endpoints.
-pub fn backend(name: &str, endpoints: &[SocketAddr]) -> [Value; 2] {
+pub(crate) fn backend(name: &str, endpoints: &[SocketAddr]) -> [Value; 2] {
     let endpoints: Vec<Value> = endpoints
         .iter()
         .map(|address| json!({ "addresses": [address.ip()], "port": address.port() }))
@@ -126,21 +125,21 @@ pub fn backend(name: &str, endpoints: &[SocketAddr]) -> [Value; 2] {
 }
 
 /// What one port serves from these endpoints.
-pub fn simple(port: u16, endpoints: &[SocketAddr]) -> Vec<Value> {
+pub(crate) fn simple(port: u16, endpoints: &[SocketAddr]) -> Vec<Value> {
     let mut resources = vec![http(port), route("all", "", "b")];
     resources.extend(backend("b", endpoints));
     resources
 }
 
 /// A backend of plain threads that counts; its answer is its name.
-pub struct Backend {
-    pub address: SocketAddr,
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
     stop: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     connections: AtomicUsize,
     requests: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
@@ -148,19 +147,19 @@ pub struct Counts {
 
 /// How a backend behaves.
 #[derive(Clone, Copy, Default)]
-pub struct Manners {
+pub(crate) struct Manners {
     /// Before each answer.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Before a connection is accepted.
-    pub accept_delay: Duration,
+    pub(crate) accept_delay: Duration,
 }
 
 impl Backend {
-    pub fn start(name: &'static str) -> Self {
+    pub(crate) fn start(name: &'static str) -> Self {
         Self::start_with(name, Manners::default())
     }
 
-    pub fn start_with(name: &'static str, manners: Manners) -> Self {
+    pub(crate) fn start_with(name: &'static str, manners: Manners) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let counts = Arc::new(Counts::default());
@@ -183,16 +182,16 @@ impl Backend {
     }
 
     /// Connections ever accepted.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.counts.connections.load(Ordering::SeqCst)
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.counts.requests.load(Ordering::SeqCst)
     }
 
     /// Closes all connections and listens no more.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.stop.store(true, Ordering::SeqCst);
         // Wakes the accept, which then drops the listener.
         drop(TcpStream::connect(self.address));
@@ -204,7 +203,7 @@ impl Backend {
     }
 
     /// Closes all connections that are open now.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         for stream in self.counts.open.lock().unwrap().drain(..) {
             drop(stream.shutdown(std::net::Shutdown::Both));
         }
@@ -240,26 +239,26 @@ fn answer(mut stream: TcpStream, name: &str, manners: Manners, counts: &Counts) 
 }
 
 /// A certificate authority and what it signed.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pub pem: String,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let pem = params.clone().self_signed(&key).unwrap().pem();
+        let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: rcgen::Issuer::new(params, key), pem }
     }
 
     /// A leaf for these names: chain and key.
-    pub fn issue(&self, names: &[&str]) -> (String, String) {
+    pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
         self.issue_with(names, &rcgen::KeyPair::generate().unwrap())
     }
 
-    pub fn issue_with(&self, names: &[&str], key: &rcgen::KeyPair) -> (String, String) {
+    pub(crate) fn issue_with(&self, names: &[&str], key: &rcgen::KeyPair) -> (String, String) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let leaf = rcgen::CertificateParams::new(names).unwrap();
         let leaf = leaf.signed_by(key, &self.issuer).unwrap();
@@ -267,13 +266,13 @@ impl Authority {
     }
 }
 
-pub fn certificate(name: &str, (chain, key): &(String, String)) -> Value {
+pub(crate) fn certificate(name: &str, (chain, key): &(String, String)) -> Value {
     json!({ "name": format!("certificate/{name}"),
         "certificate": { "chain": chain, "privateKey": key } })
 }
 
 /// Waits for something that happens soon.
-pub async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !happened() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -282,7 +281,7 @@ pub async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 /// Begins something blocking beside the runtime.
-pub fn blocking<T: Send + 'static>(
+pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = T> {
     let begun = tokio::task::spawn_blocking(work);
