@@ -159,6 +159,13 @@ impl Failure {
         Self::new(409, "Conflict", message, details(of, name, &[]))
     }
 
+    /// 409: a deletion's precondition does not hold. Kubernetes names the kind here, not the resource.
+    pub(crate) fn precondition(of: &Resource, name: &str, detail: &str) -> Self {
+        let message =
+            format!("Operation cannot be fulfilled on {} {name:?}: {detail}", of.qualified_kind());
+        Self::new(409, "Conflict", message, details(of, name, &[]))
+    }
+
     /// 409 of optimistic concurrency.
     pub(crate) fn modified(of: &Resource, name: &str) -> Self {
         Self::conflict(

@@ -127,6 +127,9 @@ pub(crate) fn label_fault(name: &str) -> Option<&'static str> {
     if name.len() > 63 {
         return Some("must be no more than 63 bytes");
     }
+    if name.contains('.') {
+        return Some("must not contain dots");
+    }
     (!is_name(name, is_lower_alphanumeric, "-")).then_some(LABEL)
 }
 

@@ -44,15 +44,22 @@ fn merge_maps(
                 list.retain(|item| !gone.contains(item));
             }
         } else if !name.starts_with('$') {
-            merge_field(object, name, wanted, schema.field(name).map(AsRef::as_ref))?;
+            let order = match patch.get(&format!("{ORDER}{name}")) {
+                Some(order) => Some(elements(order)?),
+                None => None,
+            };
+            merge_field(object, name, wanted, schema.field(name).map(AsRef::as_ref), order)?;
         }
     }
     for (name, order) in patch {
-        let Some(field) = name.strip_prefix(ORDER) else { continue };
-        let order = order.as_array().ok_or("$setElementOrder must be a list")?;
+        // Lists that the patch itself names were put in order when they merged.
+        let Some(field) = name.strip_prefix(ORDER).filter(|f| !patch.contains_key(*f)) else {
+            continue;
+        };
         let key = schema.field(field).and_then(|s| s.merge_key.as_deref()).unwrap_or_default();
         if let Some(list) = object.get_mut(field).and_then(Value::as_array_mut) {
-            sort(list, order, key);
+            let before = list.clone();
+            arrange(list, &before, elements(order)?, key);
         }
     }
     Ok(())
@@ -63,6 +70,7 @@ fn merge_field(
     name: &str,
     wanted: &Value,
     schema: Option<&Schema>,
+    order: Option<&[Value]>,
 ) -> Result<(), String> {
     let any = Schema::any();
     let schema = schema.unwrap_or(&any);
@@ -86,7 +94,9 @@ fn merge_field(
                     *slot = Value::Array(Vec::new());
                 }
                 if let Value::Array(list) = slot {
+                    let before = list.clone();
                     merge_lists(list, wanted, key, schema.items.as_deref().unwrap_or(&any))?;
+                    arrange(list, &before, order.unwrap_or(wanted), key);
                 }
             }
             None => {
@@ -147,13 +157,31 @@ fn merge_lists(
     Ok(())
 }
 
-/// Puts elements in the wanted order; those that it does not name follow.
-fn sort(list: &mut [Value], order: &[Value], key: &str) {
-    let place = |item: &Value| {
-        let same = |o: &Value| if key.is_empty() { o == item } else { o.get(key) == item.get(key) };
-        order.iter().position(same).unwrap_or(order.len())
+/// Orders a merged list: elements that `order` names in that order, the others as they were on the server, and
+/// between the two the server's order decides; what is new comes first.
+fn arrange(list: &mut Vec<Value>, server: &[Value], order: &[Value], key: &str) {
+    let place = |all: &[Value], item: &Value| {
+        all.iter()
+            .position(|o| if key.is_empty() { o == item } else { o.get(key) == item.get(key) })
     };
-    list.sort_by_key(place);
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        list.drain(..).partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        let mine = place(server, &item);
+        while let Some(other) =
+            others.next_if(|other| mine.is_some() && place(server, other) < mine)
+        {
+            list.push(other);
+        }
+        list.push(item);
+    }
+    list.extend(others);
+}
+
+fn elements(order: &Value) -> Result<&[Value], String> {
+    order.as_array().map(Vec::as_slice).ok_or_else(|| "$setElementOrder must be a list".to_owned())
 }
 
 fn directive(patch: &Map<String, Value>) -> Result<Option<&str>, String> {

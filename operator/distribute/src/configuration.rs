@@ -27,4 +27,17 @@ impl TierConfiguration {
             .collect();
         Self { resources: Arc::new(resources), watermark }
     }
+
+    /// Whether both say the same; versions stand for content.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |((name, resource), (other_name, other)): (Item<'_>, Item<'_>)| {
+            name == other_name
+                && (Arc::ptr_eq(resource, other) || resource.version == other.version)
+        };
+        self.watermark == other.watermark
+            && self.resources.len() == other.resources.len()
+            && self.resources.iter().zip(other.resources.iter()).all(same)
+    }
 }
+
+type Item<'a> = (&'a Arc<str>, &'a Arc<Resource>);

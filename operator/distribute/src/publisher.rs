@@ -68,7 +68,7 @@ impl Publisher {
         let sender = self.sender(tier);
         let before = sender.borrow().clone();
         let oversized = retain_sendable(&mut configuration, before.as_deref());
-        if before.as_deref() != Some(&configuration) {
+        if !before.is_some_and(|before| before.is_same(&configuration)) {
             sender.send_replace(Some(Arc::new(configuration)));
         }
         oversized

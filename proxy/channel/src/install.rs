@@ -70,8 +70,9 @@ impl<E: Engine> Installer<E> {
         self.state.borrow().watermark.clone()
     }
 
-    pub(crate) fn effective(&self) -> EffectiveSet<E::Compiled> {
-        self.ledger.effective()
+    /// What the engine serves.
+    pub(crate) fn served(&self) -> EffectiveSet<E::Compiled> {
+        self.served.clone().unwrap_or_default()
     }
 
     /// Ends because every refusal takes a version away; a refusal that names nothing known counts for all that

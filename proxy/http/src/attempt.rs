@@ -15,6 +15,9 @@ use crate::{
     upstreams::ConnectError,
 };
 
+/// How many 1xx responses may stand before one response.
+const INTERIM: u32 = 32;
+
 /// Why a try failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -82,6 +85,8 @@ pub(crate) struct Attempt<'x, D, C> {
     pub(crate) up: &'x mut C,
     pub(crate) upload: &'x mut Pump,
     pub(crate) clock: &'x mut Clock,
+    /// 1xx responses so far.
+    pub(crate) interim: u32,
 }
 
 impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
@@ -103,6 +108,11 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
         loop {
             match self.up.poll_head(cx, head) {
                 Poll::Ready(Ok(())) if head.is_informational() => {
+                    self.interim = self.interim.saturating_add(1);
+                    if self.interim > INTERIM {
+                        let error = StreamError::Malformed("TooManyInterimResponses");
+                        return Poll::Ready(Err(Fault::Upstream(error)));
+                    }
                     self.down.send_informational(head);
                     self.upload.moved = true;
                 }

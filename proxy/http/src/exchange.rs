@@ -40,16 +40,16 @@ pub(crate) struct Env<'a, U: Upstreams, O> {
     pub(crate) upstreams: &'a U,
     pub(crate) observer: &'a O,
     pub(crate) started: Instant,
-    /// The answer says that the connection ends.
-    pub(crate) close: bool,
-    /// So does a drain that began before the answer. Absent: the protocol says it in another way.
+    /// The connection takes no further request.
+    pub(crate) is_last: bool,
+    /// Of the connection, where it can be ended by an answer.
     pub(crate) drain: Option<&'a Drain>,
 }
 
 impl<U: Upstreams, O> Env<'_, U, O> {
-    /// Whether the answer says that the connection ends; asked when it is sent.
+    /// Whether an answer that begins now says that the connection ends.
     fn closes(&self) -> bool {
-        self.close || self.drain.is_some_and(|drain| drain.phase() > Phase::Serving)
+        self.is_last || self.drain.is_some_and(|drain| drain.phase() > Phase::Serving)
     }
 }
 
@@ -204,7 +204,8 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.endpoint = Some(lease.endpoint);
         lease.connection.send_head(&heads.request);
         let mut upload = Pump::new(self.body_limit);
-        let attempt = Attempt { down, up: &mut lease.connection, upload: &mut upload, clock };
+        let attempt =
+            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
         let result = attempt.run(&mut heads.response).await;
         let latency = begun.elapsed();
         (record.upstream, record.body_in) = (Some(latency), upload.bytes);
@@ -275,7 +276,8 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             upload = Pump::new(None);
         }
         let mut download = Pump::new(None);
-        let mut attempt = Attempt { down, up: &mut lease.connection, upload: &mut upload, clock };
+        let mut attempt =
+            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
         let result = if is_tunnel {
             attempt.tunnel(&mut download).await
         } else {

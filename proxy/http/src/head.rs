@@ -74,6 +74,11 @@ impl Fields {
         self.slots.clear();
     }
 
+    /// Bytes of text that it has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
     pub(crate) fn store(&mut self, text: &[u8]) -> Span {
         let start = self.text.len();
         self.text.extend_from_slice(text);

@@ -41,6 +41,8 @@ mod decide;
 mod drain;
 mod edit;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod grammar;
 mod head;
 mod observe;

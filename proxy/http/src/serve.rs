@@ -37,6 +37,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 /// How many heads a thread keeps.
 const KEPT: usize = 128;
+/// Text that a kept head may have room for.
+const KEPT_BYTES: usize = 16 * 1024;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "a head is lent by pointer: connections stay small")]
@@ -48,6 +50,10 @@ fn lend_heads() -> Box<Heads> {
 }
 
 fn return_heads(heads: Box<Heads>) {
+    if heads.request.fields.capacity() > KEPT_BYTES || heads.response.fields.capacity() > KEPT_BYTES
+    {
+        return;
+    }
     HEADS.with_borrow_mut(|kept| {
         if kept.len() < KEPT {
             kept.push(heads);
@@ -106,7 +112,8 @@ where
     let mut clock = Clock::new(table.settings().timeouts.idle);
     let mut heads = lend_heads();
     std::mem::swap(&mut heads.request, request);
-    let env = Env { info, table: &table, upstreams, observer, started, close: false, drain: None };
+    let env =
+        Env { info, table: &table, upstreams, observer, started, is_last: false, drain: None };
     let ending = exchange(&env, down, &mut heads, &mut clock).await;
     std::mem::swap(&mut heads.request, request);
     return_heads(heads);
@@ -173,7 +180,7 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
             upstreams: self.upstreams,
             observer: self.observer,
             started,
-            close: is_last,
+            is_last,
             drain: Some(drain),
         };
         let ending = exchange(&env, &mut self.server, &mut heads, &mut self.clock).await;

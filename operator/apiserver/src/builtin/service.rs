@@ -135,9 +135,7 @@ fn give_address(state: &State, uid: &str, spec: &mut Map<String, Value>) -> Resu
         Some(asked) => {
             let within = asked.parse::<Ipv4Addr>().is_ok_and(|ip| contains(network, length, ip));
             let fault = if !within {
-                format!(
-                    "the provided IP ({asked}) is not in the valid range. The range of valid IPs is {network}/{length}"
-                )
+                "the provided network does not match the current range".to_owned()
             } else if taken(&asked) {
                 "provided IP is already allocated".to_owned()
             } else {

@@ -3,6 +3,8 @@
 //! `kube-cel` pairs elements of lists with their former selves by index; Kubernetes does so by key, and only in
 //! lists of type `map`. So the elements of such lists are taken out of the compiled schema and checked one by one.
 
+use std::collections::BTreeSet;
+
 use kube::core::cel::{
     CompilationError, CompiledSchema, ErrorKind, RootContext, ValidationError, Validator,
     compile_schema,
@@ -20,6 +22,8 @@ pub(super) struct Rules {
     root: Option<RootContext>,
     lists: Vec<Elements>,
     any: bool,
+    /// Rules that point at a field: their value is the object that they are about.
+    pointing: BTreeSet<String>,
 }
 
 /// The rules of the elements of one list.
@@ -51,7 +55,9 @@ impl Rules {
         let mut lists = Vec::new();
         take_lists(&mut raw, &mut Vec::new(), &mut lists);
         let any = has_rules(&raw) || !lists.is_empty();
-        Self { compiled: compile_schema(&raw), root: None, lists, any }
+        let mut pointing = BTreeSet::new();
+        find_pointing(&raw, &mut pointing);
+        Self { compiled: compile_schema(&raw), root: None, lists, any, pointing }
     }
 
     /// Checks an object; `old` is its state before an update.
@@ -71,7 +77,8 @@ impl Rules {
             self.root.as_ref(),
         );
         for error in checked.err().into_iter().flatten() {
-            causes.push(cause(path, value, &error));
+            let about_object = self.pointing.contains(&error.rule);
+            causes.push(cause(path, value, &error, about_object));
         }
         for elements in &self.lists {
             elements.check(path, value, old, causes);
@@ -120,6 +127,21 @@ fn has_rules(raw: &Value) -> bool {
     }
 }
 
+/// Collects the rules that have a `fieldPath`.
+fn find_pointing(raw: &Value, found: &mut BTreeSet<String>) {
+    match raw {
+        Value::Object(map) => {
+            for rule in object::list(raw, &[RULES]).iter().filter(|r| r.get("fieldPath").is_some())
+            {
+                found.insert(object::text(rule, &["rule"]).to_owned());
+            }
+            map.values().for_each(|inner| find_pointing(inner, found));
+        }
+        Value::Array(list) => list.iter().for_each(|inner| find_pointing(inner, found)),
+        _ => {}
+    }
+}
+
 fn strip_rules(raw: &mut Value) {
     match raw {
         Value::Object(map) => {
@@ -131,7 +153,7 @@ fn strip_rules(raw: &mut Value) {
     }
 }
 
-fn cause(path: &str, root: &Value, error: &ValidationError) -> Cause {
+fn cause(path: &str, root: &Value, error: &ValidationError, about_object: bool) -> Cause {
     let field = join(path, &error.field_path);
     let field = if field.is_empty() { "<nil>".to_owned() } else { field };
     let message = match error.kind {
@@ -147,7 +169,7 @@ fn cause(path: &str, root: &Value, error: &ValidationError) -> Cause {
     match error.reason.as_deref() {
         Some("FieldValueForbidden") => Cause::forbidden(field, &message),
         Some("FieldValueRequired") => Cause::required(field, &message),
-        _ => match value_at(root, &error.field_path) {
+        _ => match value_at(root, &error.field_path).filter(|_| !about_object) {
             // Objects and lists are not repeated in messages.
             None | Some(Value::Object(_) | Value::Array(_)) => Cause {
                 reason: "FieldValueInvalid",

@@ -72,9 +72,8 @@ impl Manager {
             "" => String::new(),
             name => format!(" with subresource {name:?}"),
         };
-        let version = match (self.operation.as_str(), holding.time.as_str()) {
-            ("Update", "") => format!(" using {}", holding.version),
-            ("Update", time) => format!(" using {} at {time}", holding.version),
+        let version = match self.operation.as_str() {
+            "Update" => format!(" using {}", holding.version),
             _ => String::new(),
         };
         format!("{:?}{subresource}{version}", self.name)

@@ -218,7 +218,8 @@ fn bounds(
         causes.push(Cause::invalid(path, value, &detail));
     }
     if let Some(most) = most.filter(|most| count > *most) {
-        let message = format!("Too many: {count}: must have at most {most} items");
+        let noun = if most == 1 { "item" } else { "items" };
+        let message = format!("Too many: {count}: must have at most {most} {noun}");
         causes.push(Cause { reason: "FieldValueTooMany", field: path.to_owned(), message });
     }
 }
@@ -232,24 +233,24 @@ fn check_combinations(value: &Value, checks: &Checks, path: &str, causes: &mut V
     for schema in &checks.all_of {
         validate(value, None, schema, path, causes);
     }
+    // The validator of kube-openapi does not say where these are; the message does.
+    let mut refuse = |detail: String| {
+        causes.push(Cause::invalid("<nil>", &Value::from(""), &format!("{path:?} {detail}")));
+    };
     if !checks.any_of.is_empty() && !checks.any_of.iter().any(passes) {
-        let detail = format!("{} in body must validate at least one schema (anyOf)", shown(path));
-        causes.push(Cause::invalid(path, value, &detail));
+        refuse("must validate at least one schema (anyOf)".to_owned());
     }
-    if !checks.one_of.is_empty() {
-        let count = checks.one_of.iter().filter(|s| passes(s)).count();
-        if count != 1 {
-            let found = if count == 0 { "none".to_owned() } else { count.to_string() };
-            let detail = format!(
-                "{} in body must validate one and only one schema (oneOf). Found {found} valid",
-                shown(path)
-            );
-            causes.push(Cause::invalid(path, value, &detail));
-        }
+    let count = checks.one_of.iter().filter(|s| passes(s)).count();
+    if !checks.one_of.is_empty() && count != 1 {
+        let found = if count == 0 {
+            "none valid".to_owned()
+        } else {
+            format!("{count} valid alternatives")
+        };
+        refuse(format!("must validate one and only one schema (oneOf). Found {found}"));
     }
     if checks.not.as_deref().is_some_and(passes) {
-        let detail = format!("{} in body must not validate the schema (not)", shown(path));
-        causes.push(Cause::invalid(path, value, &detail));
+        refuse("must not validate the schema (not)".to_owned());
     }
 }
 

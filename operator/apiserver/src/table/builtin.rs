@@ -8,7 +8,7 @@ use crate::object;
 /// The columns of a kind.
 pub(crate) fn columns(group: &str, kind: &str) -> Columns {
     let mut columns = particular(group, kind);
-    let own_age = matches!(kind, "Event");
+    let own_age = matches!(kind, "Event" | "CustomResourceDefinition");
     if !own_age {
         columns.insert(columns.iter().position(|c| c.priority > 0).unwrap_or(columns.len()), age());
     }

@@ -5,7 +5,7 @@ mod time;
 
 use serde_json::{Value, json};
 
-use crate::{jsonpath::Path, object, request::Params, resource::Resource};
+use crate::{builtin::Strategy, jsonpath::Path, object, request::Params, resource::Resource};
 
 pub(crate) use builtin::columns as builtin_columns;
 
@@ -107,23 +107,27 @@ impl Column {
 
 /// A table of objects.
 pub(crate) fn render(resource: &Resource, objects: &[&Value], params: &Params) -> Value {
-    let mut definitions = vec![json!({
-        "name": "Name", "type": "string", "format": "name", "priority": 0,
+    // Events are told by what they say, not by their names.
+    let last = resource.strategy == Strategy::Event;
+    let name = json!({
+        "name": "Name", "type": "string", "format": "name", "priority": u8::from(last),
         "description": "Name must be unique within a namespace.",
-    })];
+    });
+    let mut definitions = Vec::new();
     for column in &resource.columns.0 {
         definitions.push(json!({
             "name": column.name, "type": column.kind, "format": column.format,
             "description": column.description, "priority": column.priority,
         }));
     }
+    definitions.insert(if last { definitions.len() } else { 0 }, name);
     let include = params.get("includeObject");
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
             let served = resource.to_served(object);
-            let mut cells = vec![json!(object::name(&served))];
-            cells.extend(resource.columns.0.iter().map(|column| column.render(&served)));
+            let mut cells: Vec<Value> = resource.columns.0.iter().map(|column| column.render(&served)).collect();
+            cells.insert(if last { cells.len() } else { 0 }, json!(object::name(&served)));
             let mut row = json!({"cells": cells});
             match include {
                 "None" => {}

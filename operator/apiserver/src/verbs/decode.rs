@@ -85,7 +85,7 @@ pub(super) fn typed(
     mut value: Value,
     duplicates: &[String],
 ) -> Answer<Decoded> {
-    check_type(resource, &value)?;
+    check_type(resource, &mut value)?;
     check_types(resource, &value)?;
     let validation = Validation::parse(call)?;
     let unknown = prune::prune(&mut value, &resource.schema, true);
@@ -116,10 +116,16 @@ pub(super) fn judge(
     }
 }
 
-fn check_type(resource: &Resource, value: &Value) -> Answer<()> {
-    if !value.is_object() {
+fn check_type(resource: &Resource, value: &mut Value) -> Answer<()> {
+    let Some(map) = value.as_object_mut() else {
         return Err(Failure::bad_request("the body is no object"));
+    };
+    if resource.custom.is_none() {
+        // The path says it: bodies of built-in kinds may leave it out.
+        object::default_to(map, "kind", resource.kind.clone());
+        object::default_to(map, "apiVersion", resource.api_version());
     }
+    let value = &*value;
     let (kind, version) = (object::text(value, &["kind"]), object::text(value, &["apiVersion"]));
     for (field, text) in [("Kind", kind), ("apiVersion", version)] {
         if text.is_empty() {
@@ -157,24 +163,27 @@ fn shortened(value: &Value) -> String {
     value.to_string().chars().take(256).collect()
 }
 
-/// `DeleteOptions` of a deletion: from the body, else from the query.
+/// `DeleteOptions` of a deletion: from the body, and only without one from the query.
 pub(super) fn delete_options(call: &Call) -> Answer<Value> {
-    let mut options = if call.bytes.is_empty() { json!({}) } else { body(call)?.0 };
-    if !options.is_object() {
-        return Err(Failure::bad_request("DeleteOptions must be an object"));
+    if !call.bytes.is_empty() {
+        let options = body(call)?.0;
+        if !options.is_object() {
+            return Err(Failure::bad_request("DeleteOptions must be an object"));
+        }
+        return Ok(options);
     }
-    let map = object::as_map(&mut options);
+    let mut options = json!({});
     if let Some(seconds) = call.params.number("gracePeriodSeconds")? {
-        object::default_to(map, "gracePeriodSeconds", seconds);
+        options["gracePeriodSeconds"] = json!(seconds);
     }
     if call.params.has("propagationPolicy") {
-        object::default_to(map, "propagationPolicy", call.params.get("propagationPolicy"));
+        options["propagationPolicy"] = json!(call.params.get("propagationPolicy"));
     }
     if call.params.flag("orphanDependents") {
-        object::default_to(map, "orphanDependents", true);
+        options["orphanDependents"] = json!(true);
     }
     if call.params.dry_run()? {
-        object::default_to(map, "dryRun", json!(["All"]));
+        options["dryRun"] = json!(["All"]);
     }
     Ok(options)
 }

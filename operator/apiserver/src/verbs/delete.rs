@@ -70,16 +70,20 @@ impl Deletion {
     }
 
     fn check(&self, resource: &Resource, object: &Value) -> Answer<()> {
-        let refuse = |what: &str, asked: &str, actual: &str| {
+        let refuse = |what: &str, asked: &str, actual: &str, guess: &str| {
             let detail = format!(
-                "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {actual}"
+                "the {what} in the precondition ({asked}) does not match the {what} in record ({actual}). The object might have been {guess}"
             );
-            Err(Failure::conflict(resource, object::name(object), &detail))
+            Err(Failure::precondition(resource, object::name(object), &detail))
         };
         let (uid, version) = (object::meta(object, "uid"), object::meta(object, "resourceVersion"));
         match (&self.uid, &self.version) {
-            (Some(asked), _) if asked != uid => refuse("UID", asked, uid),
-            (_, Some(asked)) if asked != version => refuse("ResourceVersion", asked, version),
+            (Some(asked), _) if asked != uid => {
+                refuse("UID", asked, uid, "deleted and then recreated")
+            }
+            (_, Some(asked)) if asked != version => {
+                refuse("ResourceVersion", asked, version, "modified")
+            }
             _ => Ok(()),
         }
     }

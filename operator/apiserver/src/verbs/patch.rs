@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     body::{self, Reply},
-    error::{Answer, Failure},
+    error::{Answer, Cause, Failure},
     object,
     resource::Resource,
     schema::prune,
@@ -66,6 +66,11 @@ pub(super) fn patch(shared: &Shared, resource: &Resource, call: &Call) -> Answer
         let mut object = resource.to_stored(patched);
         settle_namespace(resource, call, &mut object)?;
         check_name(call, &mut object)?;
+        if object["metadata"]["uid"] != old["metadata"]["uid"] {
+            let cause =
+                Cause::invalid("metadata.uid", &object["metadata"]["uid"], "field is immutable");
+            return Err(Failure::invalid(resource, &call.target.name, vec![cause]));
+        }
         let stored = state.replace(&writing, &old, object)?;
         Ok((stored, warnings))
     })?;

@@ -165,6 +165,7 @@ impl State {
         let resource = writing.resource;
         let key = object::key(old);
         check_versions(resource, old, &object)?;
+        check_finalizers(resource, old, &object)?;
         keep_metadata(old, &mut object);
         keep_other_part(writing, old, &mut object);
         normalise(resource, &mut object);
@@ -301,6 +302,22 @@ fn check_versions(resource: &Resource, old: &Value, object: &Value) -> Answer<()
         return Err(Failure::modified(resource, name));
     }
     Ok(())
+}
+
+/// What is being deleted gets no new finalizers.
+fn check_finalizers(resource: &Resource, old: &Value, object: &Value) -> Answer<()> {
+    let before = object::finalizers(old);
+    let new: Vec<&str> =
+        object::finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
+    if !object::is_terminating(old) || new.is_empty() {
+        return Ok(());
+    }
+    let list = new.iter().map(|f| format!("{f:?}")).collect::<Vec<_>>().join(", ");
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+    );
+    let cause = Cause::forbidden("metadata.finalizers", &detail);
+    Err(Failure::invalid(resource, object::name(old), vec![cause]))
 }
 
 /// Metadata that clients do not write.

@@ -9,6 +9,7 @@
 
 mod adversity;
 mod harness;
+mod measure;
 mod replicas;
 mod stream;
 mod wire;

@@ -227,8 +227,8 @@ impl<E: Engine> Client<E> {
     /// Lets every stream report, and the copy on disk follow.
     fn tell(&self, commit: Option<(String, String)>) {
         let state = self.installer.state().borrow().clone();
-        let effective = self.installer.effective();
-        let resources = effective.iter().map(|(_, entry)| Arc::clone(&entry.resource)).collect();
+        let served = self.installer.served();
+        let resources = served.iter().map(|(_, entry)| Arc::clone(&entry.resource)).collect();
         if state.source != Source::Disk {
             self.saver.save(resources, state.watermark);
         }

@@ -17,10 +17,12 @@ const ELEMENT: usize = 16;
 /// Longest message about one resource, in bytes.
 const MAX_TEXT: usize = 1024;
 
+type Outcomes = BTreeMap<Arc<str>, Outcome>;
+
 /// What is installed on every thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
-    pub(super) outcomes: Arc<BTreeMap<Arc<str>, Outcome>>,
+    pub(super) outcomes: Arc<Outcomes>,
     pub(super) ready: bool,
     pub(super) regressed: bool,
     /// Address of the server and nonce of the commit that led to it.
@@ -31,20 +33,7 @@ pub(super) struct Held {
 pub(super) fn reports(before: &Held, after: &Held, nonce: &str) -> Vec<Report> {
     let mut reports = Reports { done: Vec::new(), open: Report::default(), bytes: 0 };
     if !Arc::ptr_eq(&before.outcomes, &after.outcomes) {
-        for (name, outcome) in after.outcomes.iter() {
-            if before.outcomes.get(name) != Some(outcome) {
-                let mut outcome = outcome.to_wire(name);
-                outcome.message = shortened(outcome.message);
-                reports.make_room(outcome.encoded_len());
-                reports.open.outcomes.push(outcome);
-            }
-        }
-        for name in before.outcomes.keys() {
-            if !after.outcomes.contains_key(name) {
-                reports.make_room(name.len());
-                reports.open.removed.push(name.to_string());
-            }
-        }
+        reports.add_differences(&before.outcomes, &after.outcomes);
     }
     let mut all = reports.done;
     all.push(reports.open);
@@ -69,6 +58,30 @@ struct Reports {
 }
 
 impl Reports {
+    /// Walks both in order of name, since most of thousands are the same.
+    fn add_differences(&mut self, before: &Outcomes, after: &Outcomes) {
+        let mut old = before.iter().peekable();
+        for (name, outcome) in after {
+            while let Some((gone, _)) = old.next_if(|(old, _)| *old < name) {
+                self.remove(gone);
+            }
+            if old.next_if(|(old, _)| *old == name).is_none_or(|(_, known)| known != outcome) {
+                let mut outcome = outcome.to_wire(name);
+                outcome.message = shortened(outcome.message);
+                self.make_room(outcome.encoded_len());
+                self.open.outcomes.push(outcome);
+            }
+        }
+        for (gone, _) in old {
+            self.remove(gone);
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.make_room(name.len());
+        self.open.removed.push(name.to_owned());
+    }
+
     fn make_room(&mut self, bytes: usize) {
         let bytes = bytes.saturating_add(ELEMENT);
         if self.bytes.saturating_add(bytes) > MAX_MESSAGE_BYTES - MARGIN {

@@ -13,6 +13,15 @@ mod server;
 mod target;
 mod trailers;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{
+    body::{Decoder, Step},
+    emit::{Persistence, write_request, write_response},
+    parse_request::parse_request,
+    parse_response::parse_response,
+    scan::HeadScan,
+    trailers::parse_trailers,
+};
 pub use client::Client;
 pub(crate) use inbound::Bounds;
 pub(crate) use server::{HeadError, Server};
