@@ -139,10 +139,9 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             fresh: false,
             connect_timeout: self.connect_timeout(),
         };
-        loop {
-            let tried = self.try_once(&ask, down, heads, clock, record).await;
-            let (fault, reused) = match tried {
-                Ok(done) => return self.respond(done, down, heads, clock, record).await,
+        let mut tried = loop {
+            let (fault, reused) = match self.try_once(&ask, down, heads, clock, record).await {
+                Ok(tried) => break tried,
                 Err(fault) => fault,
             };
             if !self.may_retry(fault, reused && !ask.fresh, &heads.request) || !down.rewind() {
@@ -156,7 +155,11 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
                 ask.avoid = record.endpoint;
                 self.back_off(clock).await;
             }
-        }
+        };
+        let failure = self.respond(&mut tried, down, heads, clock, record).await;
+        let report = Report { status: Some(record.status), failure, latency: tried.latency };
+        self.env.upstreams.checkin(self.route.backend, tried.lease, &report);
+        Ok(())
     }
 
     fn begin(&mut self, heads: &Heads, clock: &mut Clock) -> Result<(), Answer<'a>> {
@@ -253,16 +256,16 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         }
     }
 
-    /// Sends the response to the client.
+    /// Sends the response to the client; what the endpoint did wrong.
     async fn respond<D: Downstream>(
         &self,
-        tried: Tried<U::Connection>,
+        tried: &mut Tried<U::Connection>,
         down: &mut D,
         heads: &mut Heads,
         clock: &mut Clock,
         record: &mut Record<'a>,
-    ) -> Result<(), Answer<'a>> {
-        let Tried { mut lease, mut upload, latency } = tried;
+    ) -> Option<Failure> {
+        let Tried { lease, upload, .. } = tried;
         let response = &mut heads.response;
         record.status = response.status;
         self.edit_response(&mut response.fields);
@@ -273,11 +276,10 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             down.start_tunnel();
             lease.connection.start_tunnel();
             clock.limit_request(Instant::now(), None);
-            upload = Pump::new(None);
+            *upload = Pump::new(None);
         }
         let mut download = Pump::new(None);
-        let mut attempt =
-            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
+        let mut attempt = Attempt { down, up: &mut lease.connection, upload, clock, interim: 0 };
         let result = if is_tunnel {
             attempt.tunnel(&mut download).await
         } else {
@@ -287,10 +289,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.is_complete = result.is_ok();
         let fault = result.err();
         record.failure = fault.and_then(|fault| fault.answer().failure);
-        let failure = fault.and_then(Fault::blames_endpoint);
-        let report = Report { status: Some(record.status), failure, latency };
-        self.env.upstreams.checkin(self.route.backend, lease, &report);
-        Ok(())
+        fault.and_then(Fault::blames_endpoint)
     }
 
     fn edit_response(&self, fields: &mut crate::head::Fields) {
