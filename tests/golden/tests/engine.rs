@@ -1,7 +1,5 @@
 //! Whatever users write, the engine takes what becomes of it.
 
-#![expect(clippy::unwrap_used, reason = "a broken manifest must stop the test")]
-
 use gatefleet_http::compile::{compile_policy, compile_virtual_host};
 use gatefleet_routes::{Options, Pipeline, PortRecord};
 use gatefleet_snapshot::v1::resource::Body;
