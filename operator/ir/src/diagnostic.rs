@@ -59,11 +59,11 @@ pub enum Severity {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident: $severity:ident,)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $severity:ident,)*) => {
         /// The closed list of findings.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])+ $name,)*
         }
 
         impl Reason {
@@ -80,6 +80,12 @@ macro_rules! reasons {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What it means, for the documentation.
+            #[must_use]
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim(),)* }
             }
         }
     };
@@ -150,8 +156,6 @@ reasons! {
     TierNotFound: Refused,
     /// An older GatewayConfig claims the same classes: it publishes their addresses.
     ClassConflict: Warning,
-    /// A field of a GatewayConfig cannot be lowered.
-    InvalidSetting: Refused,
 }
 
 impl fmt::Display for Reason {
