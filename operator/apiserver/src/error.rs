@@ -243,12 +243,6 @@ impl Failure {
         Self::new(422, "Invalid", message.into(), json!({}))
     }
 
-    /// 500: the server itself is wrong, or a hook failed.
-    pub(crate) fn internal(message: impl Into<String>) -> Self {
-        let message = format!("Internal error occurred: {}", message.into());
-        Self::new(500, "InternalError", message, json!({}))
-    }
-
     /// The HTTP status.
     pub(crate) fn code(&self) -> StatusCode {
         StatusCode::from_u16(self.0.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -14,13 +14,6 @@
 //! advertise strategic merge patch (the server accepts it); every authenticated client may do everything;
 //! responses are never protobuf.
 
-#![allow(
-    dead_code,
-    clippy::unused_self,
-    clippy::unnecessary_wraps,
-    reason = "the parts that use it land next"
-)]
-
 mod body;
 mod builtin;
 mod crd;

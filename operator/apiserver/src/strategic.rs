@@ -248,6 +248,6 @@ mod tests {
         let mut object = json!({"metadata": {"finalizers": ["a", "b"]}});
         let patch = json!({"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]}});
         merge(&mut object, &patch, &schema).unwrap();
-        assert_eq!(object["metadata"]["finalizers"], json!(["b", "c"]));
+        assert_eq!(object["metadata"]["finalizers"], json!(["c", "b"]));
     }
 }

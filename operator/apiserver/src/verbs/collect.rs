@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     delete::{Deletion, FOREGROUND, ORPHAN, Propagation, without_finalizer},
-    write::Writing,
+    write::{Writing, check_versions},
 };
 use crate::{
     builtin::Strategy,
@@ -20,12 +20,6 @@ use crate::{
 };
 
 impl State {
-    /// May an object without finalizers go, now that its deletion has begun?
-    pub(crate) fn may_vanish(&self, resource: &Resource, object: &Value) -> bool {
-        resource.strategy != Strategy::Namespace
-            && object["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or_default() == 0
-    }
-
     /// Removes an object, and everything that may not outlive it.
     pub(crate) fn vanish(&mut self, resource: &Resource, key: &Key) {
         let Some(last) = self.store.remove(&resource.collection(), key) else { return };
@@ -97,7 +91,7 @@ impl State {
             return;
         };
         let object = without_finalizer(&object, done);
-        let free = object::finalizers(&object).is_empty() && self.may_vanish(resource, &object);
+        let free = object::finalizers(&object).is_empty() && may_vanish(resource, &object);
         self.store.put(&resource.collection(), key.clone(), object);
         if free {
             self.vanish(resource, key);
@@ -245,6 +239,7 @@ impl State {
         old: &Arc<Value>,
         object: &Value,
     ) -> Answer<Arc<Value>> {
+        check_versions(writing.resource, old, object)?;
         let mut next = Value::clone(old);
         let finalizers = object::at(object, &["spec", "finalizers"]).cloned().unwrap_or(json!([]));
         object::field_mut(&mut next, "spec").insert("finalizers".into(), finalizers);
@@ -290,6 +285,12 @@ impl State {
             self.vanish(&definitions, &key);
         }
     }
+}
+
+/// May an object without finalizers go, now that its deletion has begun?
+pub(super) fn may_vanish(resource: &Resource, object: &Value) -> bool {
+    resource.strategy != Strategy::Namespace
+        && object["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or_default() == 0
 }
 
 fn references(object: &Value) -> &[Value] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Call, decode, present};
+use super::{Call, collect::may_vanish, decode, present};
 use crate::{
     body::{self, Reply},
     builtin,
@@ -152,7 +152,7 @@ impl State {
         }
         builtin::prepare(self, resource, None, &mut object)?;
         check(resource, None, &object)?;
-        self.store_checked(writing, None, key, object)
+        Ok(self.store_checked(writing, None, key, object))
     }
 
     /// Stores a new state of an object.
@@ -178,7 +178,7 @@ impl State {
             return Ok(Arc::clone(old));
         }
         check(resource, Some(old), &object)?;
-        self.store_checked(writing, Some(old), key, object)
+        Ok(self.store_checked(writing, Some(old), key, object))
     }
 
     fn store_checked(
@@ -187,23 +187,23 @@ impl State {
         old: Option<&Arc<Value>>,
         key: Key,
         object: Value,
-    ) -> Answer<Arc<Value>> {
+    ) -> Arc<Value> {
         if writing.dry_run {
-            return Ok(Arc::new(object));
+            return Arc::new(object);
         }
         let resource = writing.resource;
         if object::is_terminating(&object)
             && object::finalizers(&object).is_empty()
-            && self.may_vanish(resource, &object)
+            && may_vanish(resource, &object)
         {
             // The last finalizer is gone: this write is the end of the object.
             let stored = self.store.put(&resource.collection(), key.clone(), object);
             self.vanish(resource, &key);
-            return Ok(stored);
+            return stored;
         }
         let stored = self.store.put(&resource.collection(), key, object);
         self.after_write(resource, old, &stored);
-        Ok(stored)
+        stored
     }
 
     /// Gives a generated name, and refuses a bad one.
@@ -284,7 +284,7 @@ fn prepare_new(resource: &Resource, object: &mut Value) {
 }
 
 /// Optimistic concurrency, and the identity of the object.
-fn check_versions(resource: &Resource, old: &Value, object: &Value) -> Answer<()> {
+pub(super) fn check_versions(resource: &Resource, old: &Value, object: &Value) -> Answer<()> {
     let name = object::name(old);
     let uid = object::meta(object, "uid");
     if !uid.is_empty() && uid != object::meta(old, "uid") {

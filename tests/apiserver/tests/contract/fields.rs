@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::context::{Answer, Context, cases};
 
-cases![built_in_kinds, custom_kinds, patches_too, wrong_types_are_refused];
+cases![built_in_kinds, custom_kinds, patches_too, wrong_types_are_refused, protobuf_bodies];
 
 async fn post(c: &Context, path: &str, validation: &str, body: &str) -> Answer {
     let path = format!(
@@ -101,5 +101,41 @@ async fn wrong_types_are_refused(c: Context) {
     ] {
         let answer = post(&c, &c.core("configmaps"), "", body).await;
         assert_eq!(answer.status, status, "{body}: {answer:?}");
+    }
+}
+
+/// A length-delimited protobuf field.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![(number << 3) | 2, u8::try_from(bytes.len()).unwrap()];
+    out.extend_from_slice(bytes);
+    out
+}
+
+async fn protobuf_bodies(c: Context) {
+    const MEDIA: &str = "application/vnd.kubernetes.protobuf";
+    let meta = [field(1, b"s"), field(11, &[field(1, b"l"), field(2, b"1")].concat())].concat();
+    let secret =
+        [field(1, &meta), field(2, &[field(1, b"k"), field(2, b"v")].concat()), vec![5 << 3, 0]]
+            .concat();
+    let envelope = |kind: &[u8]| {
+        let types = [field(1, b"v1"), field(2, kind)].concat();
+        [b"k8s\0".to_vec(), field(1, &types), field(2, &secret)].concat()
+    };
+    let made = c
+        .send(Method::POST, &c.core("secrets"), MEDIA, "application/json", envelope(b"Secret"))
+        .await
+        .ok();
+    assert_eq!(made["data"], json!({"k": "dg=="}));
+    assert_eq!(made["metadata"]["labels"], json!({"l": "1"}));
+    assert_eq!((&made["type"], &made["immutable"]), (&json!("Opaque"), &json!(false)));
+    for body in [
+        b"k8s\0".to_vec(),
+        b"{}".to_vec(),
+        envelope(b"Secret")[..20].to_vec(),
+        envelope(b"Nonsense"),
+    ] {
+        let refused =
+            c.send(Method::POST, &c.core("secrets"), MEDIA, "application/json", body.clone()).await;
+        assert!(refused.status.is_client_error(), "{body:?}: {refused:?}");
     }
 }

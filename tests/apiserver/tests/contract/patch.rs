@@ -4,7 +4,13 @@ use serde_json::{Value, json};
 
 use crate::context::{Context, cases, version};
 
-cases![json_patches, merge_patches, strategic_merge_patches, patches_check_versions];
+cases![
+    json_patches,
+    merge_patches,
+    strategic_merge_patches,
+    strategic_merge_of_plain_lists,
+    patches_check_versions
+];
 
 async fn json_patches(c: Context) {
     c.config_map("a", &json!({"k": "1"})).await;
@@ -82,6 +88,26 @@ async fn strategic_merge_patches(c: Context) {
         .await
         .ok();
     assert_eq!(patched["spec"]["strategy"], json!({"type": "Recreate"}));
+}
+
+async fn strategic_merge_of_plain_lists(c: Context) {
+    c.config_map("a", &json!({})).await;
+    let path = c.core("configmaps/a");
+    let finalizers = |names: &[&str]| json!({"metadata": {"finalizers": names}});
+    c.strategic_patch(&path, &finalizers(&["example.com/a", "example.com/b"])).await.ok();
+    let mut patch = finalizers(&["example.com/c"]);
+    patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!(["example.com/a"]);
+    let patched = c.strategic_patch(&path, &patch).await.ok();
+    assert_eq!(patched["metadata"]["finalizers"], json!(["example.com/c", "example.com/b"]));
+    let mut patch = finalizers(&["example.com/d"]);
+    patch["metadata"]["$setElementOrder/finalizers"] =
+        json!(["example.com/b", "example.com/d", "example.com/c"]);
+    let patched = c.strategic_patch(&path, &patch).await.ok();
+    assert_eq!(
+        patched["metadata"]["finalizers"],
+        json!(["example.com/b", "example.com/d", "example.com/c"])
+    );
+    c.merge_patch(&path, &json!({"metadata": {"finalizers": null}})).await.ok();
 }
 
 async fn patches_check_versions(c: Context) {
