@@ -10,11 +10,19 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
 /// How long one endpoint may take to accept.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a connection waits for an endpoint when none accepts: one that has just become ready is a step behind its status.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// When to try endpoints again that refused.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// Where connections go at the moment.
+type Endpoints = watch::Receiver<Arc<[SocketAddr]>>;
 
 /// Forwards TCP connections until it is dropped.
 #[derive(Debug)]
@@ -62,15 +70,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept(listener: TcpListener, endpoints: watch::Receiver<Arc<[SocketAddr]>>) {
+async fn accept(listener: TcpListener, endpoints: Endpoints) {
     let turn = Arc::new(AtomicUsize::new(0));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    let endpoints = Arc::clone(&endpoints.borrow());
-                    connections.spawn(forward(client, endpoints, Arc::clone(&turn)));
+                    connections.spawn(forward(client, endpoints.clone(), Arc::clone(&turn)));
                 }
                 // Out of descriptors, or the peer left early: neither ends the forwarder.
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -80,8 +87,9 @@ async fn accept(listener: TcpListener, endpoints: watch::Receiver<Arc<[SocketAdd
     }
 }
 
-async fn forward(mut client: TcpStream, endpoints: Arc<[SocketAddr]>, turn: Arc<AtomicUsize>) {
-    let Some(mut server) = connect(&endpoints, turn.fetch_add(1, Ordering::Relaxed)).await else {
+async fn forward(mut client: TcpStream, endpoints: Endpoints, turn: Arc<AtomicUsize>) {
+    let turn = turn.fetch_add(1, Ordering::Relaxed);
+    let Ok(mut server) = timeout(PATIENCE, find(endpoints, turn)).await else {
         // Nobody is there: the client is to see a reset, as from a Service without endpoints, not a clean end.
         reset(&client);
         return;
@@ -94,12 +102,24 @@ async fn forward(mut client: TcpStream, endpoints: Arc<[SocketAddr]>, turn: Arc<
     }
 }
 
+/// Waits for an endpoint that accepts.
+async fn find(mut endpoints: Endpoints, turn: usize) -> TcpStream {
+    loop {
+        let current = Arc::clone(&endpoints.borrow_and_update());
+        if let Some(stream) = connect(&current, turn).await {
+            return stream;
+        }
+        // The sender lives as long as the forwarder: the pause bounds the wait either way.
+        let _ = timeout(AGAIN, endpoints.changed()).await;
+    }
+}
+
 /// The first endpoint from `turn` on that accepts.
 async fn connect(endpoints: &[SocketAddr], turn: usize) -> Option<TcpStream> {
     let start = turn.checked_rem(endpoints.len())?;
     let (later, first) = endpoints.split_at(start);
     for endpoint in first.iter().chain(later) {
-        if let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, TcpStream::connect(endpoint)).await {
+        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(endpoint)).await {
             return Some(stream);
         }
     }
@@ -152,6 +172,11 @@ mod tests {
         assert!(answers == b"aabbbb" || answers == b"aaabbb", "{answers:?}");
         forwarder.point_at(vec![a]);
         assert_eq!(ask(address).await, Ok(b'a'));
+        forwarder.point_at(vec![dead]);
+        let waiting = tokio::spawn(ask(address));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        forwarder.point_at(vec![b]);
+        assert_eq!(waiting.await.unwrap(), Ok(b'b'), "a connection waits for an endpoint to come");
         drop(forwarder);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(ask(address).await, Err(io::ErrorKind::ConnectionRefused));
