@@ -193,8 +193,13 @@ mod tests {
         vec(piece, 0..14).prop_map(|pieces| pieces.concat())
     }
 
+    /// `PROPTEST_CASES` asks for more.
+    fn cases() -> u32 {
+        std::env::var("PROPTEST_CASES").map_or(4000, |number| number.parse().unwrap())
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() })]
+        #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 
         #[test]
         fn random_bytes_hold(input in pieces()) {

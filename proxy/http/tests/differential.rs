@@ -128,8 +128,13 @@ fn payloads() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(160, |number| number.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn hyper_never_disagrees_with_what_was_forwarded(payload in payloads()) {

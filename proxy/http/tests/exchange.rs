@@ -183,3 +183,56 @@ async fn plain_get_closes() {
     let answer = harness.talk(GET).await;
     assert!(answer.contains("GET /x HTTP/1.1"), "{answer}");
 }
+
+/// A table whose catch-all rule adds the response header `x-table: NUMBER`.
+fn numbered(number: usize) -> gatefleet_snapshot::v1::VirtualHost {
+    use gatefleet_snapshot::v1::{Filter, Header, HeaderEdit, filter};
+    let mut host = catch_all();
+    let set = vec![Header { name: "x-table".into(), value: number.to_string() }];
+    let edit = HeaderEdit { set, ..HeaderEdit::default() };
+    host.rules[0].filters = vec![Filter { kind: Some(filter::Kind::ResponseHeaders(edit)) }];
+    host
+}
+
+#[tokio::test]
+async fn a_hundred_tables_lose_no_request_and_close_no_connection() {
+    let endpoint = echo();
+    let harness =
+        Harness::new(&[numbered(0)], Backends::default().with("b", vec![endpoint]).pooled());
+    let mut idle = harness.connect();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_to(&mut idle, "x-table: 0").await;
+    let clients = (0..8).map(|_| {
+        let mut client = harness.connect();
+        tokio::spawn(async move {
+            let mut tables = std::collections::BTreeSet::new();
+            for _ in 0..300 {
+                client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+                let answer = read_to(&mut client, "x-forwarded-port: 80\r\n\r\n").await;
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+                let table = answer.lines().find_map(|line| line.strip_prefix("x-table: "));
+                tables.insert(table.unwrap().parse::<usize>().unwrap());
+                tokio::task::yield_now().await;
+            }
+            tables.len()
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for number in 1..=100 {
+        let hosts = [numbered(number)];
+        let mut builder = gatefleet_http::TableBuilder::new(gatefleet_http::Settings::default());
+        let compiled = gatefleet_http::compile::compile_virtual_host(&hosts[0]).unwrap();
+        builder.add(&std::sync::Arc::new(compiled), &Names(Default::default()));
+        harness.engine.install(builder.build());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut seen = 0;
+    for client in clients {
+        seen += client.await.unwrap();
+    }
+    assert!(seen > 8, "the tables changed under the requests: {seen}");
+    // Whoever was idle all the time gets the last one, on the same connection.
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_to(&mut idle, "x-table: 100").await;
+    assert!(harness.seen().iter().all(|seen| seen.failure.is_none()));
+}

@@ -146,8 +146,13 @@ fn requests() -> impl Strategy<Value = Sample> {
     )
 }
 
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(512, |number| number.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn index_equals_linear_scan(
