@@ -30,7 +30,7 @@ async fn a_certificate_that_comes_later_or_is_broken_is_only_a_delay() {
     proxy.until_serves(&[&a]).await;
 
     std::fs::remove_file(directory.join("tls.key")).unwrap();
-    server.stop();
+    server.stop().await;
     problem(&mut proxy, "tls.key").await;
     std::fs::write(directory.join("tls.key"), "no key").unwrap();
     problem(&mut proxy, "tls.key: ").await;
@@ -155,8 +155,7 @@ async fn a_crowd_of_proxies_survives_a_restart_of_its_server() {
     for proxy in &mut proxies {
         proxy.until(|state| state.ready).await;
     }
-    let address = server.stop();
-    sleep(Duration::from_millis(50)).await;
+    let address = server.stop().await;
     let server = world.server_at("one", address, Publisher::default()).await;
     let mut newer = resources;
     newer[7] = backend("7", "two:1");

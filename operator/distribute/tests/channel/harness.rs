@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -140,6 +140,13 @@ impl Engine for TestEngine {
     }
 }
 
+/// A loopback address that nobody else uses: no outgoing connection takes the port of a server that restarts.
+fn own_address() -> IpAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    Ipv4Addr::new(127, high | 0x80, low, COUNT.fetch_add(1, Ordering::Relaxed)).into()
+}
+
 /// One operator's keys and directories.
 pub struct World {
     pub directory: TempDir,
@@ -180,7 +187,7 @@ impl World {
     }
 
     pub async fn server(&self, name: &str) -> Server {
-        self.server_at(name, "127.0.0.1:0".parse().unwrap(), Publisher::default()).await
+        self.server_at(name, SocketAddr::new(own_address(), 0), Publisher::default()).await
     }
 
     pub async fn server_at(&self, name: &str, at: SocketAddr, publisher: Publisher) -> Server {
@@ -291,8 +298,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn stop(self) -> SocketAddr {
+    /// When it returns, its address is free.
+    pub async fn stop(mut self) -> SocketAddr {
         self.task.abort();
+        let _ = (&mut self.task).await;
         self.address
     }
 

@@ -50,7 +50,7 @@ async fn when_its_replica_dies_it_goes_on_with_the_other() {
     let source = proxy.until(|state| matches!(state.source, Source::Server(_))).await.source;
     let (dies, lives) =
         if source == Source::Server(one.address.to_string()) { (one, two) } else { (two, one) };
-    dies.stop();
+    dies.stop().await;
     let b = backend("b", "one:1");
     lives.publisher.publish(&prod, configuration(vec![a.clone(), b.clone()], 6));
     proxy.until_serves(&[&a, &b]).await;
@@ -71,7 +71,7 @@ async fn an_older_replica_is_refused_until_it_catches_up() {
     proxy.until_serves(&[&new]).await;
     newer.replicas.send_replace(vec![newer.address.to_string(), older.address.to_string()]);
     proxy.until(|state| state.connected.len() == 2).await;
-    newer.stop();
+    newer.stop().await;
     proxy
         .until(|state| state.problem.as_ref().is_some_and(|said| said.contains("older than")))
         .await;
@@ -101,7 +101,7 @@ async fn a_replica_that_never_catches_up_is_believed_in_the_end_and_that_is_said
     newer.replicas.send_replace(vec![newer.address.to_string(), older.address.to_string()]);
     proxy.until(|state| state.connected.len() == 2).await;
     let start = Instant::now();
-    newer.stop();
+    newer.stop().await;
     proxy.until_serves(&[&old]).await;
     assert!(start.elapsed() >= regression, "{:?}", start.elapsed());
     assert!(proxy.until(|state| state.watermark_regressed).await.ready);

@@ -158,7 +158,7 @@ async fn the_copy_on_disk_serves_a_restart_without_any_server() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     proxy.stop().await;
-    let address = server.stop();
+    let address = server.stop().await;
 
     let mut proxy = world.proxy_with(&prod, "p1", vec![address.to_string()], timing());
     proxy.until_serves(&[&good, &ca]).await;
