@@ -219,3 +219,45 @@ fn what_goes_wrong_at_the_start_is_one_sentence() {
         }
     }
 }
+
+#[test]
+fn a_lack_of_descriptors_does_not_end_the_accepting() {
+    let shell = "ulimit -n 64; exec \"$0\" \"$@\"";
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", shell, support::PROGRAM]);
+    let proxy = Proxy::start_with(backend("one", AT_ONCE), 1, &[], &mut limited);
+    let held: Vec<_> = (0..100).map(|_| Connection::open(local(proxy.port)).unwrap()).collect();
+    thread::sleep(Duration::from_millis(300));
+    drop(held);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while get(local(proxy.port), "a.example", "/", &[]).is_err() {
+        assert!(Instant::now() < deadline, "it accepts no more: {}", proxy.errors());
+    }
+    let metrics = get(proxy.status, "x", "/metrics", &[]).unwrap().text();
+    let failed = metrics.lines().find_map(|l| l.strip_prefix("gatefleet_accept_failures_total "));
+    assert!(failed.unwrap().parse::<u64>().unwrap() > 0, "descriptors never ran out");
+    assert!(proxy.errors().contains("Too many open files"), "{}", proxy.errors());
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_their_turn() {
+    let tier = json!({ "name": "tier", "tier": { "limits": { "maxConnections": 3 } } });
+    let address = backend("one", AT_ONCE);
+    let mut proxy = Proxy::start(address, 1);
+    let mut limited = snapshot(proxy.port, address, &[]);
+    limited["resources"][0] = tier;
+    write(&proxy.snapshot(), &limited);
+    proxy.wait_until("the limit is installed", |proxy| {
+        get(proxy.status, "x", "/metrics", &[]).unwrap().text().contains("config_installs_total 2")
+    });
+    let port = proxy.port;
+    let mut held: Vec<_> = (0..3).map(|_| Connection::open(local(port)).unwrap()).collect();
+    for connection in &mut held {
+        assert_eq!(connection.get("a.example", "/", &[]).unwrap().status, 200);
+    }
+    let waiting = thread::spawn(move || get(local(port), "a.example", "/", &[]).unwrap().status);
+    thread::sleep(Duration::from_millis(300));
+    assert!(!waiting.is_finished(), "the fourth is served beside three");
+    held.pop();
+    assert_eq!(waiting.join().unwrap(), 200);
+}

@@ -15,6 +15,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     compile::{Compiled, DrainSettings, compile},
+    dns::Watch,
     join::{Joined, Place, join, live_pools},
     observe::{Observation, Statistics},
     thread::{StartError, Threads},
@@ -67,6 +68,11 @@ impl DataPath {
     /// What happened since the start, over all threads.
     pub fn statistics(&self) -> Statistics {
         self.observation.statistics()
+    }
+
+    /// Whether every thread still runs. One that panicked is gone for good, and its share of connections with it.
+    pub fn is_alive(&self) -> bool {
+        self.threads.are_alive()
     }
 
     /// Open client connections.
@@ -136,9 +142,13 @@ impl Engine for DataPath {
         for (backend, targets) in &updates {
             backend.set_targets(targets);
         }
+        let is_new = |watch: &&Arc<Watch>| {
+            let known = joined.iter().flat_map(|joined| joined.backends.values());
+            !known.filter_map(|built| built.watch.as_ref()).any(|one| Arc::ptr_eq(one, watch))
+        };
         let watches = next.backends.values().filter_map(|built| built.watch.as_ref());
         let first_answers = async {
-            for watch in watches {
+            for watch in watches.filter(is_new) {
                 watch.answered().await;
             }
         };

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use gatefleet_channel::ChannelState;
+use gatefleet_channel::{ChannelState, Outcome};
 use gatefleet_transport::DataPath;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -54,12 +54,29 @@ impl Readiness {
         if self.ends.load(Ordering::Acquire) {
             return Some("draining".to_owned());
         }
-        let channel = self.channel.borrow();
-        (!channel.ready).then(|| match &channel.problem {
+        obstacle(&self.channel.borrow())
+    }
+}
+
+fn obstacle(channel: &ChannelState) -> Option<String> {
+    if !channel.ready {
+        return Some(match &channel.problem {
             Some(problem) => format!("no configuration yet: {problem}"),
             None => "no configuration yet".to_owned(),
-        })
+        });
     }
+    // One broken listener does not take the others out of service; without any there is no service.
+    let mut closed = None;
+    for (name, outcome) in channel.outcomes.iter().filter(|(name, _)| name.starts_with("listener/"))
+    {
+        match outcome {
+            Outcome::Refused { version: None, message, .. } => {
+                closed.get_or_insert_with(|| format!("no listener is open: {name}: {message}"));
+            }
+            _ => return None,
+        }
+    }
+    closed
 }
 
 /// Opens all of them. They end when the set is dropped.
@@ -91,4 +108,37 @@ pub(crate) fn start(
         }
     }
     Ok(servers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_needs_a_configuration_and_an_open_listener() {
+        let installed = || Outcome::Installed { version: "1".into() };
+        let refused = |version: Option<&str>| Outcome::Refused {
+            version: version.map(Into::into),
+            refused_version: "2".into(),
+            message: "port 80 is in use".into(),
+        };
+        let cases = [
+            (false, vec![], Some("no configuration yet")),
+            (true, vec![], None),
+            (true, vec![("listener/a", installed())], None),
+            (true, vec![("listener/a", refused(None))], Some("listener/a: port 80 is in use")),
+            (true, vec![("listener/a", refused(Some("1")))], None),
+            (true, vec![("listener/a", refused(None)), ("listener/b", installed())], None),
+            (true, vec![("backend/a", refused(None))], None),
+        ];
+        for (ready, outcomes, expected) in cases {
+            let outcomes = outcomes.into_iter().map(|(name, one)| (Arc::from(name), one)).collect();
+            let state = ChannelState { ready, outcomes: Arc::new(outcomes), ..Default::default() };
+            let found = obstacle(&state);
+            match expected {
+                None => assert_eq!(found, None),
+                Some(part) => assert!(found.as_deref().unwrap().contains(part), "{found:?}"),
+            }
+        }
+    }
 }

@@ -10,7 +10,10 @@ pub(super) async fn answer(sources: Sources, request: Request<Incoming>) -> Answ
         return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are known here");
     }
     match request.uri().path() {
-        "/healthz" => Answer::text(StatusCode::OK, "ok"),
+        "/healthz" if sources.data_path.is_alive() => Answer::text(StatusCode::OK, "ok"),
+        "/healthz" => {
+            Answer::text(StatusCode::INTERNAL_SERVER_ERROR, "a thread of the data path has ended")
+        }
         "/readyz" => match sources.readiness.obstacle() {
             None => Answer::text(StatusCode::OK, "ok"),
             Some(obstacle) => {

@@ -89,6 +89,11 @@ impl Threads {
         self.order(|done| Order::Advance(phase, done)).await;
     }
 
+    /// Whether none of them ended.
+    pub(crate) fn are_alive(&self) -> bool {
+        self.orders.iter().all(|thread| !thread.is_closed())
+    }
+
     /// Hands over log lines that threads still keep.
     pub(crate) async fn flush(&self) {
         self.order(Order::Flush).await;
