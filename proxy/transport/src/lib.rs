@@ -39,6 +39,7 @@ mod join;
 pub mod observe;
 mod plan;
 mod pool;
+mod proxy_header;
 mod thread;
 mod tls;
 mod view;

@@ -12,6 +12,7 @@ pub(crate) struct Plan {
     pub(crate) table: Table<Arc<Backend>>,
     pub(crate) doors: Vec<Door>,
     pub(crate) max_connections: Option<u64>,
+    pub(crate) proxy_protocol: bool,
     pub(crate) upstream_idle: Duration,
     pub(crate) tls_handshake: Duration,
     pub(crate) access_log: Option<AccessLogFormat>,

@@ -23,6 +23,7 @@ pub use tier::{AccessLogFormat, DrainSettings};
 /// What transport knows beyond the base of the schema. `http` has a list of its own.
 pub const CAPABILITIES: &[&str] = &[
     capability::LISTENER_CLIENT_VALIDATION,
+    capability::PROXY_PROTOCOL,
     capability::BACKEND_DNS,
     capability::BACKEND_SUBSET,
     capability::BACKEND_CLIENT_CERTIFICATE,

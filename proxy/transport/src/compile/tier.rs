@@ -13,6 +13,8 @@ use crate::backend::BackendLimits;
 pub(crate) struct TierSpec {
     pub(crate) http: Settings,
     pub(crate) max_connections: Option<u64>,
+    /// Every connection begins with a PROXY header.
+    pub(crate) proxy_protocol: bool,
     pub(crate) backend: BackendLimits,
     pub(crate) upstream_idle: Duration,
     pub(crate) tls_handshake: Duration,
@@ -51,6 +53,7 @@ impl Default for TierSpec {
         Self {
             http: Settings::default(),
             max_connections: None,
+            proxy_protocol: false,
             backend: BackendLimits::default(),
             upstream_idle: Duration::from_mins(1),
             tls_handshake: Duration::from_secs(10),
@@ -62,13 +65,6 @@ impl Default for TierSpec {
 
 impl TierSpec {
     pub(super) fn parse(tier: &v1::Tier) -> Result<Self, CompileError> {
-        if tier.client_ip.as_ref().is_some_and(|c| c.proxy_protocol) {
-            return Err(CompileError::Unsupported {
-                field: "clientIp.proxyProtocol",
-                what: "the PROXY protocol",
-                remedy: "switch it off here and at the load balancer",
-            });
-        }
         let default = Self::default();
         let limits = tier.limits.unwrap_or_default();
         let timeouts = tier.timeouts.unwrap_or_default();
@@ -77,6 +73,7 @@ impl TierSpec {
         Ok(Self {
             http: http::compile_tier(tier)?,
             max_connections: (limits.max_connections > 0).then_some(limits.max_connections),
+            proxy_protocol: tier.client_ip.as_ref().is_some_and(|c| c.proxy_protocol),
             backend: BackendLimits {
                 connections: size(limits.max_connections_per_backend),
                 pending: size(limits.max_pending_per_backend),

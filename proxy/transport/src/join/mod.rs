@@ -64,6 +64,7 @@ pub(crate) fn join(
         table,
         doors,
         max_connections: tier.max_connections,
+        proxy_protocol: tier.proxy_protocol,
         upstream_idle: tier.upstream_idle,
         tls_handshake: tier.tls_handshake,
         access_log: tier.access_log,

@@ -14,6 +14,7 @@ use super::worker::{Opening, Worker};
 use crate::{
     observe::Handshake,
     plan::{Entrance, Front},
+    proxy_header,
     tls::{Choice, TlsListener, choose_listener},
 };
 
@@ -49,10 +50,18 @@ impl Worker {
 pub(super) async fn connection(
     worker: &Worker,
     opening: &Opening,
-    tcp: TcpStream,
-    peer: SocketAddr,
+    mut tcp: TcpStream,
+    mut peer: SocketAddr,
 ) {
     let Ok(local) = tcp.local_addr() else { return };
+    if worker.proxy_protocol.get() {
+        let header = Box::pin(proxy_header::take(&mut tcp));
+        match tokio::time::timeout(worker.tls_handshake.get(), header).await {
+            Ok(Ok(told)) => peer = told.unwrap_or(peer),
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "closed"),
+            Err(_) => return tracing::debug!(%peer, "closed: no PROXY header in time"),
+        }
+    }
     let peer = unmapped(peer);
     let local = unmapped(local);
     let front = Arc::clone(&opening.front.borrow());

@@ -34,6 +34,7 @@ pub(super) struct Worker {
     pub(super) observer: ThreadObserver,
     pub(super) shared: Arc<Shared>,
     pub(super) max_connections: Cell<Option<u64>>,
+    pub(super) proxy_protocol: Cell<bool>,
     pub(super) tls_handshake: Cell<Duration>,
     running: RefCell<BTreeMap<SocketAddr, Running>>,
     phase: Cell<Phase>,
@@ -69,6 +70,7 @@ pub(super) fn run(
         observer: observation.thread(),
         shared,
         max_connections: Cell::default(),
+        proxy_protocol: Cell::default(),
         tls_handshake: Cell::default(),
         running: RefCell::default(),
         phase: Cell::new(Phase::Serving),
@@ -114,6 +116,7 @@ impl Worker {
         self.pools.set_idle_limit(plan.upstream_idle);
         self.observer.set_access_log(plan.access_log);
         self.max_connections.set(plan.max_connections);
+        self.proxy_protocol.set(plan.proxy_protocol);
         self.tls_handshake.set(plan.tls_handshake);
         let gone: Vec<_> = {
             let mut running = self.running.borrow_mut();
