@@ -30,8 +30,8 @@ pub(crate) struct Args {
     /// Where IngressClass parameters of scope Cluster look for the `GatewayConfig`.
     #[arg(long, default_value = "gatefleet-system")]
     pub(crate) default_namespace: String,
-    /// Write the snapshot there (`.json`, else YAML) for `gatefleet-proxy --snapshot`. Without it, the snapshot goes
-    /// to standard output and the findings to standard error. Listeners bind the ports that they advertise.
+    /// Write the snapshot there (`.json`, else YAML) for `gatefleet-proxy --snapshot`; `-` [default]: to standard
+    /// output. Findings go to standard error. Listeners bind the ports that they advertise.
     #[arg(long)]
     pub(crate) snapshot: Option<PathBuf>,
 }
@@ -75,17 +75,23 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
         ports: PortRecord::Advertised,
     };
     let output = Pipeline::new(options).update(&state, Timestamp::now());
-    let tier = choose(&args, &output)?;
     findings.add_all(&output, &places);
+    let tier = match choose(&args, &output) {
+        Ok(tier) => tier,
+        Err(error) => {
+            // What is missing may be in a file that cannot be read.
+            findings.print(&mut io::stderr())?;
+            return Err(error.into());
+        }
+    };
     findings.add_missing_endpoints(&state, &output, &tier);
-    let text = snapshot(&output, &tier, args.snapshot.as_deref())?;
-    if let Some(path) = &args.snapshot {
-        replace(path, &text)
-            .map_err(|source| TranslateError::Write { path: path.display().to_string(), source })?;
-        findings.print(&mut io::stdout())?;
-    } else {
-        io::stdout().write_all(text.as_bytes())?;
-        findings.print(&mut io::stderr())?;
+    findings.print(&mut io::stderr())?;
+    let file = args.snapshot.as_deref().filter(|path| *path != Path::new("-"));
+    let text = snapshot(&output, &tier, file)?;
+    match file {
+        None => io::stdout().write_all(text.as_bytes())?,
+        Some(path) => replace(path, &text)
+            .map_err(|source| TranslateError::Write { path: path.display().to_string(), source })?,
     }
     Ok(if findings.refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
