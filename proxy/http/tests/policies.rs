@@ -470,6 +470,7 @@ async fn weights_share_requests() {
 }
 
 /// A rule with one filter.
+#[expect(clippy::needless_pass_by_value, reason = "json! stands in place")]
 fn filter(filter: Value) -> Value {
     json!([{"filters": [filter]}])
 }
