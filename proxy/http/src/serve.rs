@@ -165,7 +165,6 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
             self.clock.restart(started, settings.timeouts.request_head);
         }
         let mut heads = lend_heads();
-        heads.request.clear();
         let read = poll_fn(|cx| self.poll_head(cx, &mut heads)).await;
         if let Err(error) = read {
             self.refuse(error, &mut heads, started).await;
@@ -214,7 +213,7 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
     /// Answers what could not be read as a request, and closes.
     async fn refuse(&mut self, error: HeadError, heads: &mut Heads, started: Instant) {
         let Heads { request, response } = heads;
-        request.fields.remove(b"x-request-id");
+        request.clear();
         let peer = self.info.peer.ip().to_canonical();
         let origin = Origin { client: peer, scheme: self.info.scheme(), trusted: false };
         let mut record = Record::new(self.info, origin, started);

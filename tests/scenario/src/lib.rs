@@ -17,4 +17,3 @@ mod story;
 mod world;
 
 pub use story::{Story, tell};
-pub use world::Faults;
