@@ -36,7 +36,7 @@ use crate::{AuthorityError, ChannelAuthority, Publisher, needs_renewal, session,
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes at a time; further connections wait in the kernel.
-const HANDSHAKES: usize = 256;
+const HANDSHAKES: usize = 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Largest message from a proxy: reports come in parts of 1 MiB, with frames around them.
 const MAX_FROM_PROXY: usize = 2 << 20;

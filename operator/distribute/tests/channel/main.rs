@@ -11,5 +11,6 @@ mod adversity;
 mod harness;
 mod measure;
 mod replicas;
+mod soak;
 mod stream;
 mod wire;

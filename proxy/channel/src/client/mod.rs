@@ -260,9 +260,16 @@ impl<E: Engine> Client<E> {
         });
     }
 
+    /// Says it once, however often an attempt fails for the same reason.
     fn problem(&self, problem: String) {
-        tracing::warn!(problem, "configuration channel");
-        self.installer.state().send_modify(|state| state.problem = Some(problem));
+        self.installer.state().send_if_modified(|state| {
+            let new = state.problem.as_ref() != Some(&problem);
+            if new {
+                tracing::warn!(problem, "configuration channel");
+                state.problem = Some(problem);
+            }
+            new
+        });
     }
 }
 
