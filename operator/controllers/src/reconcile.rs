@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use gatefleet_apply::{Applied, Events, Finding, Refusal, Weight, Writable, WriteError, Writer};
@@ -36,6 +36,8 @@ pub(crate) struct Tools {
     pub(crate) operator: Operator,
     /// PEM: what proxies believe the servers by.
     pub(crate) server_authority: String,
+    /// When this process began.
+    pub(crate) started: Instant,
     /// The authority that each tier was last trusted by.
     pub(crate) trusted: Mutex<BTreeMap<TierKey, String>>,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Outcome {
     pub(crate) postponed: bool,
 }
 
+/// How long a new process believes the status that it found rather than proxies that may not have found it yet.
+const GRACE: Duration = Duration::from_secs(30);
 /// How often it is asked whether somebody else's object still takes a name.
 const FOREIGN: Duration = Duration::from_secs(5);
 
@@ -321,6 +325,17 @@ impl Reconcile<'_> {
         self.outcome.retry = Some(self.outcome.retry.unwrap_or_default().max(wait));
     }
 
+    /// Whether a proxy that is ready may hold more than this process knows, because it has just started: the
+    /// status of the process before it stays until all have reported.
+    fn may_not_know_yet(&self) -> bool {
+        let fleet = fleet_of(self.config);
+        let told = self.config.status.as_ref().and_then(|status| status.observed_generation);
+        let silent = |tier| self.sight.live_proxies(&fleet.tier(tier)).iter().any(Option::is_none);
+        self.tools.started.elapsed() < GRACE
+            && told == self.config.metadata.generation
+            && Tier::ALL.into_iter().any(silent)
+    }
+
     /// Writes the status if it changed, and an Event for each transition.
     async fn tell(&mut self) -> Result<(), WriteError> {
         let now = Timestamp::now();
@@ -333,6 +348,10 @@ impl Reconcile<'_> {
         }
         if !self.counts_are_due && before.is_some_and(|before| is_same_but_counts(before, &after)) {
             self.outcome.postponed = true;
+            return Ok(());
+        }
+        if self.may_not_know_yet() {
+            self.outcome.look_again = Some(self.outcome.look_again.unwrap_or(GRACE).min(FOREIGN));
             return Ok(());
         }
         let value = serde_json::to_value(&owned).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use gatefleet_apply::{Events, WriteError, Writer};
@@ -87,6 +87,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         publisher: publisher.clone(),
         operator: Operator { proxy_image: options.proxy_image.clone(), servers },
         server_authority: authority.certificate_pem().to_owned(),
+        started: Instant::now(),
         trusted: Mutex::new(BTreeMap::new()),
     };
     let Loops { hub, translator, fleets, ingresses, gauge } =

@@ -125,20 +125,20 @@ async fn serve(
     let _servers = operations::start(cli, operations, source.state_dir(cli).as_deref())?;
     tokio::spawn(report(follow.clone()));
     let engine = Arc::clone(&data_path);
-    let channel = match source {
-        Source::Operator(bootstrap) => tokio::spawn(run_client(bootstrap, pod(), engine, state)),
+    // It goes on during the drain: endpoints change then too.
+    match source {
+        Source::Operator(bootstrap) => {
+            tokio::spawn(run_client(bootstrap, pod(), engine, state));
+        }
         Source::File(path) => {
-            let channel = tokio::spawn(follow_file(path, engine, state));
+            tokio::spawn(follow_file(path, engine, state));
             if let Some((name, problem)) = first_refused_listener(follow).await {
                 return Err(Error::Listener(name, problem));
             }
-            channel
         }
-    };
+    }
     let first = signals.next().await;
     readiness.end();
-    // What is held now is served to the end.
-    channel.abort();
     drain(&data_path, &mut signals, first).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -62,6 +62,7 @@ fn count_calls(id: u32, work: impl FnOnce()) -> BTreeMap<String, u64> {
 fn a_small_request_costs_at_most_four_socket_calls() {
     const REQUESTS: u32 = 2_000;
     if !strace_works() {
+        assert!(std::env::var_os("CI").is_none(), "count calls: install strace");
         eprintln!("not counted: strace is not installed or may not attach");
         return;
     }

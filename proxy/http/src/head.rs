@@ -263,19 +263,22 @@ impl RequestHead {
         if form.authority.is_some() {
             return Err("BadTarget");
         }
-        self.store_line(method, target, form, authority).map_err(|rejection| rejection.reason)
+        self.store_line(method, target);
+        self.store_target(form, authority).map_err(|rejection| rejection.reason)
     }
 
-    /// Stores a request line that was judged, with the canonical form of its target.
-    pub(crate) fn store_line(
+    /// Stores method and target as received: what is told about a request, refused or not.
+    pub(crate) fn store_line(&mut self, method: &[u8], target: &[u8]) {
+        self.method = self.fields.store(method);
+        self.received_target = self.fields.store(target);
+    }
+
+    /// Stores the canonical form of a target that was judged, and where the request goes.
+    pub(crate) fn store_target(
         &mut self,
-        method: &[u8],
-        target: &[u8],
         form: crate::h1::Target<'_>,
         authority: &[u8],
     ) -> Result<(), crate::h1::Rejection> {
-        self.method = self.fields.store(method);
-        self.received_target = self.fields.store(target);
         self.target = self.fields.store_with(|text| {
             if form.needs_slash {
                 text.push(b'/');

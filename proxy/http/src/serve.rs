@@ -165,6 +165,7 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
             self.clock.restart(started, settings.timeouts.request_head);
         }
         let mut heads = lend_heads();
+        heads.request.clear();
         let read = poll_fn(|cx| self.poll_head(cx, &mut heads)).await;
         if let Err(error) = read {
             self.refuse(error, &mut heads, started).await;
@@ -213,7 +214,7 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
     /// Answers what could not be read as a request, and closes.
     async fn refuse(&mut self, error: HeadError, heads: &mut Heads, started: Instant) {
         let Heads { request, response } = heads;
-        request.clear();
+        request.fields.remove(b"x-request-id");
         let peer = self.info.peer.ip().to_canonical();
         let origin = Origin { client: peer, scheme: self.info.scheme(), trusted: false };
         let mut record = Record::new(self.info, origin, started);

@@ -229,6 +229,26 @@ async fn limits_are_answered_by_name() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_told_with_method_and_target() {
+    for (request, method, target) in [
+        ("GET /x?y HTTP/1.1\r\n\r\n", "GET", "/x?y"),
+        ("HEAD /../x HTTP/1.1\r\nHost: a\r\nX-Request-ID: mine\r\n\r\n", "HEAD", "/../x"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "CONNECT", "a:1"),
+        ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "", ""),
+    ] {
+        let harness = Harness::new(&[catch_all()], Backends::default().with("b", vec![echo()]));
+        // A refused request does not show what another one left behind in a lent head.
+        let request = ["POST /old HTTP/1.1\r\nHost: a\r\n\r\n", request].concat();
+        let answer = harness.talk(request.as_bytes()).await;
+        assert!(!answer.contains("mine"), "{answer}");
+        assert_eq!(answer.ends_with("\r\n\r\n"), method == "HEAD", "{answer}");
+        let seen = harness.seen().pop().unwrap();
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), (method, target));
+        assert_eq!(seen.failure, Some(Failure::BadRequest));
+    }
+}
+
+#[tokio::test]
 async fn a_larger_head_than_a_buffer_passes_when_it_is_allowed() {
     let limits = Limits { header_bytes: 128 * 1024, ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };

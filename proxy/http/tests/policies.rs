@@ -469,24 +469,17 @@ async fn weights_share_requests() {
     assert!((60..=140).contains(&count("a")), "{}", count("a"));
 }
 
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn what_cannot_be_served_is_refused_by_name() {
-    let filter = |filter: Value| json!([{"filters": [filter]}]);
-    for (rules, field, says) in [
-        (json!([{"direct": {"status": 99}}]), "rules[0].direct.status", "99"),
-        (
-            json!([{"direct": {"status": 200, "reason": "a b"}}]),
-            "rules[0].direct.reason",
-            "CamelCase",
-        ),
-        (json!([{"redirect": {"scheme": "ftp"}}]), "rules[0].redirect.scheme", "ftp"),
-        (
-            json!([{"redirect": {"onlyPlaintext": true}}]),
-            "rules[0].redirect.only_plaintext",
-            "scheme",
-        ),
-        (json!([{"redirect": {"host": "a b"}}]), "rules[0].redirect.host", "a b"),
+/// A rule with one filter.
+#[expect(clippy::needless_pass_by_value, reason = "json! stands in place")]
+fn filter(filter: Value) -> Value {
+    json!([{"filters": [filter]}])
+}
+
+/// Rules, the field that is wrong, a word of the problem.
+type Refused = Vec<(Value, &'static str, &'static str)>;
+
+fn refused_filters() -> Refused {
+    vec![
         (filter(json!({})), "rules[0].filters[0].run a filter of unknown kind", "cannot"),
         (
             filter(json!({"requestHeaders": {"set": [{"name": "Connection", "value": "x"}]}})),
@@ -508,6 +501,11 @@ fn what_cannot_be_served_is_refused_by_name() {
             "rules[0].filters[0].response_headers.set[0]",
             "control",
         ),
+    ]
+}
+
+fn refused_rewrites() -> Refused {
+    vec![
         (
             filter(json!({"urlRewrite": {"full": "x"}})),
             "rules[0].filters[0].url_rewrite.full",
@@ -530,6 +528,11 @@ fn what_cannot_be_served_is_refused_by_name() {
             "rules[0].filters[0].url_rewrite.prefix",
             "without one",
         ),
+    ]
+}
+
+fn refused_limits() -> Refused {
+    vec![
         (
             json!([{"timeouts": {"keepAliveMs": 5}}]),
             "rules[0].timeouts.keep_alive_ms",
@@ -546,7 +549,32 @@ fn what_cannot_be_served_is_refused_by_name() {
             "matches[0].path.regex.pattern",
             "look-around",
         ),
-    ] {
+    ]
+}
+
+fn refused_rules() -> Refused {
+    vec![
+        (json!([{"direct": {"status": 99}}]), "rules[0].direct.status", "99"),
+        (
+            json!([{"direct": {"status": 200, "reason": "a b"}}]),
+            "rules[0].direct.reason",
+            "CamelCase",
+        ),
+        (json!([{"redirect": {"scheme": "ftp"}}]), "rules[0].redirect.scheme", "ftp"),
+        (
+            json!([{"redirect": {"onlyPlaintext": true}}]),
+            "rules[0].redirect.only_plaintext",
+            "scheme",
+        ),
+        (json!([{"redirect": {"host": "a b"}}]), "rules[0].redirect.host", "a b"),
+    ]
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_by_name() {
+    for (rules, field, says) in
+        [refused_filters(), refused_rewrites(), refused_limits(), refused_rules()].concat()
+    {
         let source: v1::VirtualHost = serde_json::from_value(host(rules.clone())).unwrap();
         let error = compile_virtual_host(&source).unwrap_err();
         assert_eq!(error.field, field, "{rules}");

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     num::NonZeroUsize,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use gatefleet_channel::{EffectiveSet, Engine, Refusals};
@@ -125,6 +125,24 @@ impl DataPath {
     }
 }
 
+/// An expired certificate is served: who uses it knows best whether its clients care. But it is said, once.
+fn warn_of_expired(next: &Joined, previous: Option<&Joined>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let known = previous.map(view::certificates).unwrap_or_default();
+    for certificate in view::certificates(next) {
+        let has_ended = u64::try_from(certificate.not_after).unwrap_or_default() < now;
+        if has_ended && !known.contains(&certificate) {
+            let CertificateView { name, names, not_after, .. } = certificate;
+            tracing::warn!(
+                certificate = name,
+                ?names,
+                not_after,
+                "serving an expired certificate; renew it"
+            );
+        }
+    }
+}
+
 impl Engine for DataPath {
     type Compiled = Compiled;
 
@@ -153,6 +171,7 @@ impl Engine for DataPath {
             }
         };
         let _ = tokio::time::timeout(FIRST_ANSWER, first_answers).await;
+        warn_of_expired(&next, joined.as_ref());
         self.threads.install(&next.plan, live_pools(&next.backends)).await;
         *joined = Some(next);
         Ok(())

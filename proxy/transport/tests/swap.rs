@@ -173,7 +173,7 @@ async fn what_cannot_be_served_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_proxy_protocol_the_client_is_who_the_header_says() {
-    let log = Log::default();
+    let log = support::Log::default();
     let proxy = Proxy::start_with(Box::new(log.clone()));
     let (a, port) = (Backend::start("a"), free_port());
     let mut resources = simple(port, &[a.address]);
@@ -183,21 +183,6 @@ async fn with_the_proxy_protocol_the_client_is_who_the_header_says() {
     client.send(b"PROXY TCP4 192.0.2.9 10.0.0.1 4660 80\r\n").unwrap();
     assert_eq!(client.get("a.example", "/", &[]).unwrap().text(), "a");
     assert!(get(local(port), "a.example", "/", &[]).is_err(), "without a header it is closed");
-    let is_logged =
-        || String::from_utf8_lossy(&log.0.lock().unwrap()).contains("\"client\":\"192.0.2.9\"");
+    let is_logged = || log.text().contains("\"client\":\"192.0.2.9\"");
     support::eventually("the address is logged", is_logged).await;
-}
-
-/// Keeps what is written.
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

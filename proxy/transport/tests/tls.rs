@@ -329,3 +329,40 @@ async fn a_silent_client_is_dropped_after_the_handshake_timeout() {
     assert_eq!(read.await.unwrap(), 0);
     eventually("it is counted", || proxy.path.statistics().handshakes == [0, 0, 0, 1]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_on_one_port_are_isolated_by_server_name() {
+    let (proxy, port) = (Proxy::start(), free_port());
+    let (a, b) = (Backend::start("a"), Backend::start("b"));
+    let ca = Authority::new();
+    let listener = |scope: &str, hostname: Value, certificate: &str| {
+        json!({ "name": format!("listener/{scope}"), "listener": { "scope": scope, "bindPort": port,
+            "protocol": "HTTPS", "hostname": hostname, "tls": { "defaultCertificates": [certificate] } } })
+    };
+    let all = |scope: &str, to: &str| {
+        let mut host = route(scope, "", to);
+        host["name"] = json!(format!("virtual-host/{scope}/any"));
+        host["virtualHost"]["scope"] = json!(scope);
+        host
+    };
+    let mut resources = vec![
+        listener("one", json!({ "kind": "SUFFIX", "name": "one.example" }), "certificate/one"),
+        listener("two", json!({ "kind": "EXACT", "name": "b.one.example" }), "certificate/two"),
+        certificate("one", &ca.issue(&["*.one.example"])),
+        certificate("two", &ca.issue(&["b.one.example"])),
+        all("one", "a"),
+        all("two", "b"),
+    ];
+    resources.extend(backend("a", &[a.address]));
+    resources.extend(backend("b", &[b.address]));
+    proxy.serve(&resources).await;
+    blocking(move || {
+        for (name, expected) in [("a.one.example", "a"), ("b.one.example", "b")] {
+            let mut stream = Client::new(&ca, name).open(port).unwrap();
+            assert_eq!(exchange(&mut stream, name).unwrap(), expected);
+        }
+        let error = Client::new(&ca, "other.example").get(port).unwrap_err();
+        assert!(error.contains("UnrecognisedName"), "{error}");
+    })
+    .await;
+}

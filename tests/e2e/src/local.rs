@@ -214,8 +214,9 @@ impl Local {
         let selector = ListParams::default().labels(&format!("gatefleet.dev/tier={tier}"));
         eventually("the tier has an address", 20, || async {
             let list = services.list(&selector).await.map_err(|error| error.to_string())?;
-            let spec =
-                list.items.into_iter().find_map(|service| service.spec).ok_or("no Service")?;
+            let service = list.items.into_iter().next().ok_or("no Service")?;
+            let raised = service.metadata.annotations.unwrap_or_default().remove(OFFERED_PORTS);
+            let spec = service.spec.ok_or("no spec")?;
             let ip: IpAddr = spec
                 .cluster_ip
                 .as_deref()
@@ -226,7 +227,7 @@ impl Local {
             let port =
                 ports.iter().find(|port| listener.is_none() || port.name.as_deref() == listener);
             let port = port.and_then(|port| u16::try_from(port.port).ok()).ok_or("no such port")?;
-            Ok(SocketAddr::new(ip, port))
+            Ok(SocketAddr::new(ip, offered(port, &raised.unwrap_or_default())))
         })
         .await
     }
@@ -286,6 +287,15 @@ impl Drop for Local {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where an ordinary user finds a port below 1024: `80=8080,443=8443`.
+const OFFERED_PORTS: &str = "gatefleet.dev/offered-ports";
+
+fn offered(port: u16, raised: &str) -> u16 {
+    let mut pairs = raised.split(',').filter_map(|pair| pair.split_once('='));
+    let pair = pairs.find(|(low, _)| *low == port.to_string());
+    pair.and_then(|(_, high)| high.parse().ok()).unwrap_or(port)
 }
 
 async fn connect(kubeconfig: &Path, output: &Output) -> Result<Client, String> {

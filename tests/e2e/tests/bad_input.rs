@@ -58,7 +58,7 @@ fn mistakes_end_in_one_sentence_that_names_what_is_wrong() {
             &["translate", &missing, "--tier", "sideways", "--snapshot", "-"],
             &["sideways", "north-south"],
         ),
-        ("gatefleet", &["status"], &["KUBECONFIG"]),
+        ("gatefleet", &["status"], &["--kubeconfig FILE"]),
         ("gatefleet-proxy", &["--snapshot", &missing, "--threads", "1"], &["missing"]),
         ("gatefleet-proxy", &["--snapshot", &torn, "--threads", "1"], &["torn.json", "line 1"]),
         ("gatefleet-proxy", &["--bootstrap", &missing], &["missing"]),

@@ -17,3 +17,4 @@ mod story;
 mod world;
 
 pub use story::{Story, tell};
+pub use world::Faults;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     expect::{difference, with_conditions},
     objects::{self, Name},
-    world::{World, held},
+    world::{Faults, World, held},
 };
 
 /// One story.
@@ -67,6 +67,8 @@ enum Step {
     Unchanged(Vec<String>),
     /// What is under way ends, and then the operator writes nothing for so many milliseconds.
     Quiet(u64),
+    /// It is so now and stays so for so many milliseconds.
+    Steady { milliseconds: u64, object: String, has: Value },
     /// Time goes by, in milliseconds: only where nothing can be waited for.
     Wait(u64),
 }
@@ -120,13 +122,14 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// # Errors
 ///
 /// Which step of the story did not hold, and why.
-pub async fn tell(path: &Path, client: Client) -> Result<(), String> {
+pub async fn tell(path: &Path, client: Client, faults: Faults) -> Result<(), String> {
     let text = std::fs::read_to_string(path).unwrap();
     let tree: Value =
         serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let story: Story =
         serde_json::from_value(tree).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut telling = Telling { world: World::start(client).await, remembered: BTreeMap::new() };
+    let mut telling =
+        Telling { world: World::start(client, faults).await, remembered: BTreeMap::new() };
     for (number, step) in story.steps.iter().enumerate() {
         telling
             .step(step)
@@ -165,14 +168,7 @@ impl Telling {
                 Err(said) => return Err(format!("{said:?} does not contain {message:?}")),
             },
             Step::Patch { object, merge, status } => patch(&client, object, merge, status).await?,
-            Step::Delete(all) => {
-                for name in all {
-                    let name = Name::parse(name);
-                    let deleted =
-                        name.api(&client).delete(&name.name, &DeleteParams::default()).await;
-                    deleted.map_err(|error| format!("delete {name:?}: {error}"))?;
-                }
-            }
+            Step::Delete(all) => delete(&client, all).await?,
             Step::Certificate { secret, names } => {
                 objects::apply(&client, &certificate(secret, names)).await?;
             }
@@ -196,6 +192,9 @@ impl Telling {
                 self.remembered.insert(format!("{of} {resource}"), versions.into());
             }
             Step::Unchanged(names) => self.unchanged(names).await?,
+            Step::Steady { milliseconds, object, has } => {
+                self.steady(*milliseconds, object, has).await?;
+            }
             Step::Quiet(milliseconds) => self.quiet(*milliseconds).await?,
             Step::Wait(milliseconds) => {
                 tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
@@ -216,6 +215,18 @@ impl Telling {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    async fn steady(&self, milliseconds: u64, object: &str, has: &Value) -> Result<(), String> {
+        let expectation = Expectation::Object { object: object.to_owned(), has: has.clone() };
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(milliseconds) {
+            if let Some(problem) = self.problem(&expectation).await {
+                return Err(problem);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     async fn problem(&self, expectation: &Expectation) -> Option<String> {
@@ -302,6 +313,15 @@ impl Telling {
             }
         }
     }
+}
+
+async fn delete(client: &Client, names: &[String]) -> Result<(), String> {
+    for name in names {
+        let name = Name::parse(name);
+        let deleted = name.api(client).delete(&name.name, &DeleteParams::default()).await;
+        deleted.map_err(|error| format!("delete {name:?}: {error}"))?;
+    }
+    Ok(())
 }
 
 async fn patch(client: &Client, object: &str, merge: &Value, status: &Value) -> Result<(), String> {

@@ -32,13 +32,14 @@ pub(crate) struct World {
     /// Requests of the operator that may have changed something, in words.
     pub(crate) writes: Arc<Mutex<Vec<String>>>,
     operator: Option<JoinHandle<()>>,
+    faults: Faults,
     /// The same after a restart, as in a cluster, where proxies know it by its Service.
     channel: SocketAddr,
 }
 
 impl World {
     /// Installs the definitions and starts everything.
-    pub(crate) async fn start(client: Client) -> Self {
+    pub(crate) async fn start(client: Client, faults: Faults) -> Self {
         install(&client).await;
         let (behaviour, behaviour_out) = watch::channel(Behaviour::default());
         let (kubelet, running) = watch::channel(true);
@@ -57,6 +58,7 @@ impl World {
             proxies,
             writes: Arc::default(),
             operator: None,
+            faults,
             channel: free_address(),
         };
         world.start_operator();
@@ -74,7 +76,7 @@ impl World {
             },
             ..Options::default()
         };
-        let client = recorded(self.client.clone(), Arc::clone(&self.writes));
+        let client = recorded(self.client.clone(), Arc::clone(&self.writes), self.faults);
         self.operator = Some(tokio::spawn(async move {
             if let Err(error) = gatefleet_controllers::run(client, options).await {
                 panic!("the operator stopped: {error}");
@@ -140,17 +142,55 @@ async fn install(client: &Client) {
     panic!("the API server does not serve GatewayConfigs");
 }
 
+/// What the way between the operator and the API server does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Faults {
+    /// Nothing.
+    #[default]
+    None,
+    /// Of six requests one fails before it arrives, and one after it took effect; watches break off.
+    Flaky,
+}
+
 /// A client that notes every request that is no read.
-fn recorded(client: Client, writes: Arc<Mutex<Vec<String>>>) -> Client {
+fn recorded(client: Client, writes: Arc<Mutex<Vec<String>>>, faults: Faults) -> Client {
+    let count = Arc::new(AtomicU64::new(0));
     let service = tower::service_fn(move |request: http::Request<Body>| {
         if request.method() != Method::GET {
             let what = format!("{} {}", request.method(), request.uri().path());
             writes.lock().unwrap().push(what);
         }
+        let number = count.fetch_add(1, Ordering::Relaxed);
         let client = client.clone();
-        async move { client.send(request).await }
+        async move {
+            let fate = if faults == Faults::None { 5 } else { hash_of(number) % 6 };
+            match fate {
+                0 => Err(broken()),
+                1 => {
+                    let answer = client.send(request).await?;
+                    if answer.status().is_success() && !is_watch(&answer) {
+                        return Err(broken());
+                    }
+                    Ok(answer)
+                }
+                _ => Ok(client.send(request).await?),
+            }
+        }
     });
     Client::new(service, "default")
+}
+
+fn broken() -> Box<dyn std::error::Error + Send + Sync> {
+    std::io::Error::other("connection reset by a story").into()
+}
+
+/// Neither chunk of an endless answer is the last.
+fn is_watch(answer: &http::Response<Body>) -> bool {
+    !answer.headers().contains_key(http::header::CONTENT_LENGTH)
+}
+
+fn hash_of(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
 
 /// The value under `key` of every proxy of a Deployment.

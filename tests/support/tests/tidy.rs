@@ -241,3 +241,37 @@ fn words_that_say_nothing_are_no_names() {
         .collect();
     assert!(vague.is_empty(), "name these after what they hold: {vague:?}");
 }
+
+/// Targets of the relative links in a Markdown text.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#']).next())
+        .filter(|link| !link.is_empty() && !link.contains("://"))
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    fn documents(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                documents(&path, found);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let root = root();
+    let mut found: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].iter().map(|name| root.join(name)).collect();
+    documents(&root.join("docs"), &mut found);
+    let mut broken = Vec::new();
+    for document in found {
+        let text = fs::read_to_string(&document).unwrap();
+        let dir = document.parent().unwrap();
+        let missing = links(&text).filter(|link| !dir.join(link).exists());
+        broken.extend(missing.map(|link| format!("{}: {link}", document.display())));
+    }
+    assert!(broken.is_empty(), "these links lead nowhere:\n{}", broken.join("\n"));
+}

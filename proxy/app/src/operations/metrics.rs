@@ -4,7 +4,7 @@ use std::fmt;
 
 use gatefleet_channel::{ChannelState, Outcome};
 use gatefleet_transport::{
-    BackendView,
+    BackendView, CertificateView,
     observe::{DURATION_BUCKETS, Handshake, Statistics},
 };
 use prometheus_client::{
@@ -49,6 +49,7 @@ type Sample = (Vec<String>, u64);
 struct Scrape {
     statistics: Statistics,
     backends: Vec<BackendView>,
+    certificates: Vec<CertificateView>,
     channel: ChannelState,
     ready: bool,
 }
@@ -159,6 +160,12 @@ const METRICS: &[Metric] = &[
         read: Read::Gauge(|s| by_backend(s, |backend| wide(backend.endpoints.len()))),
     },
     Metric {
+        name: "gatefleet_certificate_not_after_seconds",
+        help: "When a certificate ends, in seconds since the epoch. One that has ended is served still: clients decide.",
+        labels: &["certificate"],
+        read: Read::Gauge(certificates),
+    },
+    Metric {
         name: "gatefleet_config_installs",
         help: "Configurations installed on every thread.",
         labels: &[],
@@ -265,6 +272,11 @@ fn connect_failures(scrape: &Scrape) -> Vec<Sample> {
     samples
 }
 
+fn certificates(scrape: &Scrape) -> Vec<Sample> {
+    let ends = |c: &CertificateView| u64::try_from(c.not_after).unwrap_or_default();
+    scrape.certificates.iter().map(|c| (vec![c.name.clone()], ends(c))).collect()
+}
+
 fn outcomes(scrape: &Scrape) -> Vec<Sample> {
     let all = || scrape.channel.outcomes.values();
     let count = |fits: fn(&Outcome) -> bool| wide(all().filter(|outcome| fits(outcome)).count());
@@ -345,6 +357,7 @@ pub(super) async fn render(sources: &Sources) -> String {
     let scrape = Scrape {
         statistics: sources.data_path.statistics(),
         backends: sources.data_path.backends().await,
+        certificates: sources.data_path.certificates().await,
         channel: sources.channel.borrow().clone(),
         ready: sources.readiness.obstacle().is_none(),
     };
@@ -421,6 +434,12 @@ mod tests {
         Scrape {
             statistics,
             backends: vec![backend],
+            certificates: vec![CertificateView {
+                name: "certificate/a".into(),
+                names: vec!["a.example".into()],
+                not_before: 1,
+                not_after: 2_000_000_000,
+            }],
             channel: ChannelState::default(),
             ready: true,
         }
@@ -441,6 +460,7 @@ mod tests {
             "gatefleet_upstream_connect_failures_total{backend=\"backend/a/b/80\",reason=\"refused\"} 1",
             "gatefleet_upstream_endpoints{backend=\"backend/a/b/80\"} 1",
             "gatefleet_ready 1",
+            "gatefleet_certificate_not_after_seconds{certificate=\"certificate/a\"} 2000000000",
         ] {
             assert!(text.lines().any(|one| one == line), "no {line} in\n{text}");
         }

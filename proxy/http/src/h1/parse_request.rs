@@ -28,6 +28,9 @@ pub(crate) fn parse_request(
         Ok(_) => return Err(Rejection::bad("BadHead")),
         Err(error) => return Err(rejection_of(error)),
     }
+    let method = request.method.unwrap_or_default().as_bytes();
+    let target = request.path.unwrap_or_default().as_bytes();
+    head.store_line(method, target);
     if request.headers.len() > max_fields {
         return Err(Rejection { status: 431, reason: "TooManyFields" });
     }
@@ -38,8 +41,6 @@ pub(crate) fn parse_request(
     }
     seen.options.strip_named(request.headers, &mut head.fields);
     seen.judge_framing(head)?;
-    let method = request.method.unwrap_or_default().as_bytes();
-    let target = request.path.unwrap_or_default().as_bytes();
     seen.judge_line(method, target, head)?;
     seen.judge_upgrade(request.headers, head)
 }
@@ -167,7 +168,7 @@ impl<'a> Seen<'a> {
             (Some(host), _) => host,
             (None, authority) => authority.unwrap_or_default(),
         };
-        head.store_line(method, target, form, authority)
+        head.store_target(form, authority)
     }
 
     /// An upgrade is offered onwards only when nothing but a plain 101 can follow from it: no body, no h2c.

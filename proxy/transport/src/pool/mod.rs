@@ -90,10 +90,17 @@ impl<'a> Pending<'a> {
         let pending = Self(backend);
         let limit = backend.limits.pending;
         if limit > 0 && before >= limit {
-            backend.counters.overflowed.fetch_add(1, Ordering::Relaxed);
-            return Err(ConnectError::Overflow);
+            return Err(backend.overflowed());
         }
         Ok(pending)
+    }
+}
+
+impl Backend {
+    /// A request that limits turn away.
+    fn overflowed(&self) -> ConnectError {
+        self.counters.overflowed.fetch_add(1, Ordering::Relaxed);
+        ConnectError::Overflow
     }
 }
 
@@ -201,7 +208,14 @@ impl Pools {
             {
                 break (open, Held::new(&pool.connecting));
             }
-            wait(&pool, deadline, address).await?;
+            if !wait(&pool, deadline).await {
+                let is_limited = backend.limits.connections > 0;
+                return Err(if is_limited {
+                    backend.overflowed()
+                } else {
+                    ConnectError::TimedOut { endpoint: address }
+                });
+            }
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let opened = UpstreamIo::connect(backend, endpoint, open, left).await;
@@ -217,20 +231,17 @@ impl Pools {
 }
 
 /// Waits until a connection or the right to open one may be free.
-async fn wait(
-    pool: &Pool,
-    deadline: Instant,
-    address: std::net::SocketAddr,
-) -> Result<(), ConnectError> {
+/// `false`: it took too long.
+async fn wait(pool: &Pool, deadline: Instant) -> bool {
     let _waiting = Held::new(&pool.waiting);
     let now = Instant::now();
     if now >= deadline {
-        return Err(ConnectError::TimedOut { endpoint: address });
+        return false;
     }
     let again = now.checked_add(LOOK_AGAIN).map_or(deadline, |at| at.min(deadline));
     // Another thread may free what this one waits for, so the wait is bounded.
     let _ = tokio::time::timeout_at(again, pool.freed.notified()).await;
-    Ok(())
+    true
 }
 
 impl Upstreams for Pools {
