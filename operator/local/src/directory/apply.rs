@@ -51,7 +51,7 @@ impl Applier {
         self.refused.retain(|identity, _| declared.contains_key(identity));
         self.create_namespaces(declared, &mut outcome).await;
         for (identity, wanted) in declared {
-            if self.applied.get(identity).is_some_and(|there| there.value == wanted.value) {
+            if self.applied.get(identity).is_some_and(|there| there.says_the_same(wanted)) {
                 continue;
             }
             match self.apply(identity, wanted).await {
@@ -122,7 +122,7 @@ impl Applier {
             field_validation: Some(kube::api::ValidationDirective::Strict),
             ..PatchParams::apply(MANAGER).force()
         };
-        let applied = api.patch(&identity.name, &parameters, &Patch::Apply(&wanted.value)).await;
+        let applied = api.patch(&identity.name, &parameters, &Patch::Apply(&*wanted.value)).await;
         applied.map(drop).map_err(|error| said(&error))
     }
 

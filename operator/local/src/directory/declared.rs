@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::documents::{self, Document};
+use super::documents::{self, Document, Parts};
 use super::files::{self, Text};
 
 /// Which object.
@@ -35,7 +36,14 @@ impl fmt::Display for Identity {
 pub(crate) struct Declared {
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    pub(crate) value: Value,
+    pub(crate) value: Arc<Value>,
+}
+
+impl Declared {
+    /// Whether the same is declared, be it in another place.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.value, &other.value) || self.value == other.value
+    }
 }
 
 /// The files as they were last understood.
@@ -49,6 +57,7 @@ struct File {
     text: Text,
     /// The last good state: an error changes nothing.
     documents: Vec<Document>,
+    parts: Parts,
 }
 
 impl Directory {
@@ -57,27 +66,26 @@ impl Directory {
         let mut complaints = Vec::new();
         self.files.retain(|path, _| texts.contains_key(path));
         for (path, text) in texts {
-            let known = self.files.get(&path);
-            if known.is_some_and(|known| known.text == text) {
+            if self.files.get(&path).is_some_and(|known| known.text == text) {
                 continue;
             }
-            let before = known.map(|known| known.documents.clone());
+            let before = self.files.remove(&path);
+            let none = Parts::new();
+            let known = before.as_ref().map_or(&none, |before| &before.parts);
             let parsed = match &text {
-                Ok(text) => {
-                    documents::parse(text, files::is_json(&path)).map_err(|error| error.to_string())
-                }
+                Ok(text) => documents::parse(text, files::is_json(&path), known)
+                    .map_err(|error| error.to_string()),
                 Err(reason) => Err(reason.clone()),
             };
-            let documents = parsed.unwrap_or_else(|error| {
-                let stays = if before.is_some() {
-                    "what it declared before stays"
-                } else {
-                    "nothing of it is applied"
+            let (documents, parts) = parsed.unwrap_or_else(|error| {
+                let stays = match before {
+                    Some(_) => "what it declared before stays",
+                    None => "nothing of it is applied",
                 };
                 complaints.push(format!("{}: {error}; {stays}", path.display()));
-                before.unwrap_or_default()
+                before.map(|before| (before.documents, before.parts)).unwrap_or_default()
             });
-            self.files.insert(path, File { text, documents });
+            self.files.insert(path, File { text, documents, parts });
         }
         complaints
     }
@@ -101,7 +109,7 @@ impl Directory {
             let declared = Declared {
                 file: path.to_owned(),
                 line: document.line,
-                value: document.value.clone(),
+                value: Arc::clone(&document.value),
             };
             objects.insert(identity, declared);
         }

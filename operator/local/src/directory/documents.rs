@@ -1,5 +1,8 @@
 //! From the text of a file to the objects that it declares. Pure.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 /// One object, and where it begins.
@@ -7,8 +10,11 @@ use serde_json::Value;
 pub(crate) struct Document {
     /// The first line of its document, from 1.
     pub(crate) line: usize,
-    pub(crate) value: Value,
+    pub(crate) value: Arc<Value>,
 }
+
+/// The parts of a file by their text: what stands there unchanged is not read again.
+pub(crate) type Parts = BTreeMap<String, Arc<Value>>;
 
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,19 +25,30 @@ pub(crate) struct ParseError {
 }
 
 /// Reads YAML (one or more documents) or JSON. Empty documents and comments declare nothing; the items of a `List` are taken one by one.
+/// `known` are the parts of the same file before; the parts of now are returned beside the documents.
 ///
 /// # Errors
 /// The first thing that is wrong: then nothing of the file counts.
-pub(crate) fn parse(text: &str, json: bool) -> Result<Vec<Document>, ParseError> {
+pub(crate) fn parse(
+    text: &str,
+    json: bool,
+    known: &Parts,
+) -> Result<(Vec<Document>, Parts), ParseError> {
     let mut documents = Vec::new();
-    let parts = if json { vec![(1, text.to_owned())] } else { split(text) };
-    for (line, part) in parts {
-        let value = if json { parse_json(&part) } else { parse_yaml(&part, line) }?;
+    let mut parts = Parts::new();
+    let split = if json { vec![(1, text.to_owned())] } else { split(text) };
+    for (line, part) in split {
+        let value = match known.get(&part) {
+            Some(value) => Arc::clone(value),
+            None if json => Arc::new(parse_json(&part)?),
+            None => Arc::new(parse_yaml(&part, line)?),
+        };
         if !value.is_null() {
-            flatten(value, line, &mut documents)?;
+            flatten(&value, line, &mut documents)?;
         }
+        parts.insert(part, value);
     }
-    Ok(documents)
+    Ok((documents, parts))
 }
 
 /// Cuts at `---`, which in YAML is a marker wherever it begins a line, and remembers where each part began.
@@ -82,10 +99,14 @@ fn one_line(message: &str) -> String {
     position.and_then(|end| message.get(..end)).unwrap_or(message).to_owned()
 }
 
-fn flatten(value: Value, line: usize, documents: &mut Vec<Document>) -> Result<(), ParseError> {
+fn flatten(
+    value: &Arc<Value>,
+    line: usize,
+    documents: &mut Vec<Document>,
+) -> Result<(), ParseError> {
     let lists = value["apiVersion"] == "v1" && value["kind"] == "List";
     if let (true, Some(items)) = (lists, value["items"].as_array()) {
-        return items.iter().try_for_each(|item| flatten(item.clone(), line, documents));
+        return items.iter().try_for_each(|item| flatten(&Arc::new(item.clone()), line, documents));
     }
     for field in ["/apiVersion", "/kind", "/metadata/name"] {
         let text = value.pointer(field).and_then(Value::as_str).unwrap_or("");
@@ -97,7 +118,7 @@ fn flatten(value: Value, line: usize, documents: &mut Vec<Document>) -> Result<(
             });
         }
     }
-    documents.push(Document { line, value });
+    documents.push(Document { line, value: Arc::clone(value) });
     Ok(())
 }
 
@@ -105,11 +126,15 @@ fn flatten(value: Value, line: usize, documents: &mut Vec<Document>) -> Result<(
 mod tests {
     use super::*;
 
+    fn read(text: &str, json: bool) -> Result<Vec<Document>, ParseError> {
+        parse(text, json, &Parts::new()).map(|(documents, _)| documents)
+    }
+
     const TWO: &str = "# first\napiVersion: v1\nkind: A\nmetadata: {name: a}\n--- # second\n\napiVersion: v1\nkind: B\nmetadata: {name: b}\n---\n# nothing\n";
 
     #[test]
     fn finds_documents_and_their_lines() {
-        let found = parse(TWO, false).unwrap();
+        let found = read(TWO, false).unwrap();
         let found: Vec<_> =
             found.iter().map(|it| (it.line, it.value["kind"].as_str().unwrap())).collect();
         assert_eq!(found, [(1, "A"), (5, "B")]);
@@ -120,8 +145,8 @@ mod tests {
         let text = r#"{"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "v1", "kind": "A", "metadata": {"name": "a"}},
             {"apiVersion": "v1", "kind": "B", "metadata": {"name": "b"}}]}"#;
-        assert_eq!(parse(text, true).unwrap().len(), 2);
-        assert_eq!(parse(text, false).unwrap().len(), 2);
+        assert_eq!(read(text, true).unwrap().len(), 2);
+        assert_eq!(read(text, false).unwrap().len(), 2);
     }
 
     #[test]
@@ -135,9 +160,18 @@ mod tests {
             ("just text", false, 1..=1),
             ("apiVersion: v1\nkind: A\n\tmetadata: {}\n", false, 2..=3),
         ] {
-            let error = parse(text, json).unwrap_err();
+            let error = read(text, json).unwrap_err();
             assert!(line.contains(&error.line), "{text:?}: {error}");
             assert!(!error.message.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn what_stands_unchanged_is_not_read_again() {
+        let (before, parts) = parse(TWO, false, &Parts::new()).unwrap();
+        let (after, _) = parse(&TWO.replace("kind: B", "kind: C"), false, &parts).unwrap();
+        let same: Vec<_> =
+            before.iter().zip(&after).map(|(a, b)| Arc::ptr_eq(&a.value, &b.value)).collect();
+        assert_eq!(same, [true, false]);
     }
 }

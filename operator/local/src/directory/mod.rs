@@ -6,6 +6,7 @@ mod documents;
 mod files;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -46,8 +47,9 @@ pub fn read_manifests(directory: &Path) -> std::io::Result<(Vec<Manifest>, Vec<S
     complaints.extend(doubled);
     let manifest = |one: declared::Declared| {
         let declared::Declared { file, line, value } = one;
-        Manifest { file, line, value }
+        Manifest { file, line, value: Arc::unwrap_or_clone(value) }
     };
+    drop(known);
     Ok((declared.into_values().map(manifest).collect(), complaints))
 }
 
