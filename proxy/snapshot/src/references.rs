@@ -97,3 +97,84 @@ fn add_backend<'a>(backend: &'a Backend, names: &mut BTreeSet<&'a str>) {
         names.insert(&tls.client_certificate);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        seal,
+        v1::{
+            Alternative, BackendTls, ClientValidation, Forward, L4Route, ListenerTls, Mirror,
+            ServerName,
+        },
+    };
+
+    fn weighted(name: &str) -> WeightedBackend {
+        let target = Some(weighted_backend::Target::Backend(format!("backend/{name}")));
+        WeightedBackend { weight: 1, target, filters: vec![mirror(&format!("{name}-copy"))] }
+    }
+
+    fn mirror(name: &str) -> Filter {
+        let mirror = Mirror { backend: format!("backend/{name}"), ..Mirror::default() };
+        Filter { kind: Some(filter::Kind::Mirror(mirror)) }
+    }
+
+    fn names(body: Body) -> Vec<String> {
+        let name = format!("{}/x", crate::ResourceKind::of_body(&body));
+        references(&seal(name, body)).into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_listener_names_certificates_trust_bundles_and_backends() {
+        let validation = ClientValidation {
+            trust_bundles: vec!["trust-bundle/a".into()],
+            ..ClientValidation::default()
+        };
+        let listener = Listener {
+            tls: Some(ListenerTls {
+                default_certificates: vec!["certificate/a".into(), "certificate/b".into()],
+                client_validation: Some(validation),
+                ..ListenerTls::default()
+            }),
+            l4_routes: vec![L4Route { backends: vec![weighted("a")], ..L4Route::default() }],
+            ..Listener::default()
+        };
+        let wanted =
+            ["backend/a", "backend/a-copy", "certificate/a", "certificate/b", "trust-bundle/a"];
+        assert_eq!(names(Body::Listener(listener)), wanted);
+    }
+
+    #[test]
+    fn a_virtual_host_names_policies_backends_alternatives_and_mirrors() {
+        let alternative = Alternative { backends: vec![weighted("b")], ..Alternative::default() };
+        let forward = Forward { backends: vec![weighted("a")], alternatives: vec![alternative] };
+        let rule = Rule {
+            policies: vec!["policy/a".into()],
+            filters: vec![mirror("m")],
+            action: Some(rule::Action::Forward(forward)),
+            ..Rule::default()
+        };
+        let wanted =
+            ["backend/a", "backend/a-copy", "backend/b", "backend/b-copy", "backend/m", "policy/a"];
+        let host = VirtualHost { rules: vec![rule], ..VirtualHost::default() };
+        assert_eq!(names(Body::VirtualHost(host)), wanted);
+    }
+
+    #[test]
+    fn a_backend_and_a_server_name_name_what_they_use_and_nothing_empty() {
+        let tls = BackendTls {
+            trust_bundles: vec!["trust-bundle/a".into()],
+            client_certificate: "certificate/a".into(),
+            ..BackendTls::default()
+        };
+        let backend =
+            Backend { endpoints: "endpoints/a".into(), tls: Some(tls), ..Backend::default() };
+        let wanted = ["certificate/a", "endpoints/a", "trust-bundle/a"];
+        assert_eq!(names(Body::Backend(backend)), wanted);
+        let bare = Backend { tls: Some(BackendTls::default()), ..Backend::default() };
+        assert!(names(Body::Backend(bare)).is_empty());
+        let name =
+            ServerName { certificates: vec!["certificate/a".into()], ..ServerName::default() };
+        assert_eq!(names(Body::ServerName(name)), ["certificate/a"]);
+    }
+}
