@@ -24,6 +24,7 @@ fn stories(fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 }
 
 /// Lets every story happen, eight at a time, each on what `server` starts for it.
+#[expect(clippy::print_stderr, reason = "whoever waits wants to know which story takes so long")]
 async fn tell_all<S, F>(stories: Vec<PathBuf>, faults: Faults, places: usize, server: S)
 where
     S: Fn() -> F + Send + Sync + 'static,
@@ -68,4 +69,14 @@ async fn stories_hold_when_requests_fail_before_and_after_they_took_effect() {
     let converging =
         ["comes-up", "drift", "tier-removed", "deleted", "deselected", "one-tier-at-a-time"];
     tell_all(stories(|name| converging.contains(&name)), Faults::Flaky, 6, embedded).await;
+}
+
+#[cfg(feature = "kube")]
+#[tokio::test(flavor = "multi_thread")]
+async fn stories_hold_on_a_real_api_server() {
+    async fn real() -> (Client, Box<dyn Any + Send>) {
+        let kube = gatefleet_test_support::kube::Kube::start().await;
+        (kube.client().await, Box::new(kube))
+    }
+    tell_all(stories(|_| true), Faults::None, 2, real).await;
 }
