@@ -189,7 +189,41 @@ fn prune(merged: &Value, holdings: &Holdings, last: &Set, schema: &Schema) -> Va
     let pruned = remove(merged, &everything.difference(&kept), schema);
 
     let kept = with_named(&owned(&pruned, schema), schema);
-    remove(merged, &everything.difference(&kept).intersection(&last), schema)
+    let mut rest = remove(merged, &everything.difference(&kept).intersection(&last), schema);
+    keep_empty(&mut rest, merged, &managed);
+    rest
+}
+
+/// An object that somebody owns as such (applied as `{}`, filled by defaults) stays when all in it is taken out:
+/// defaulting fills it again.
+fn keep_empty(rest: &mut Value, merged: &Value, managed: &Set) {
+    for (step, node) in &managed.0 {
+        let Some(name) = step.strip_prefix("f:") else { continue };
+        let Some(before) = merged.get(name).filter(|before| before.is_object()) else { continue };
+        if rest.is_null() {
+            *rest = json!({});
+        }
+        let Some(members) = rest.as_object_mut() else { continue };
+        match members.get_mut(name) {
+            Some(inner) => keep_empty(inner, before, &node.below),
+            None if node.member || has_member(&node.below, before) => {
+                let mut inner = Value::Null;
+                keep_empty(&mut inner, before, &node.below);
+                members.insert(name.to_owned(), if inner.is_null() { json!({}) } else { inner });
+            }
+            None => {}
+        }
+    }
+}
+
+/// Whether one of the objects below is owned as such.
+fn has_member(managed: &Set, merged: &Value) -> bool {
+    managed.0.iter().any(|(step, node)| {
+        let inner = step.strip_prefix("f:").and_then(|name| merged.get(name));
+        inner
+            .filter(|inner| inner.is_object())
+            .is_some_and(|inner| node.member || has_member(&node.below, inner))
+    })
 }
 
 /// Takes out what nobody owns, and what this part of the object does not write.
