@@ -49,10 +49,16 @@ pub(super) async fn run(
     // Closing a socket resets what waits in its queue, so that is taken first. Asked of the socket
     // itself: the runtime may not know yet of what has just arrived.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((tcp, peer)) = listener.accept() {
-        let tcp = tcp.set_nonblocking(true).and_then(|()| TcpStream::from_std(tcp));
-        if let Ok(tcp) = tcp {
-            start(&worker, &opening, tcp, peer);
+    loop {
+        match listener.accept() {
+            Ok((tcp, peer)) => {
+                let tcp = tcp.set_nonblocking(true).and_then(|()| TcpStream::from_std(tcp));
+                if let Ok(tcp) = tcp {
+                    start(&worker, &opening, tcp, peer);
+                }
+            }
+            Err(error) if concerns_one(&error) => {}
+            Err(_) => return,
         }
     }
 }

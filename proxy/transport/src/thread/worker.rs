@@ -26,6 +26,9 @@ use crate::{
 /// How often idle connections are looked at and log lines are handed over.
 const SWEEP: Duration = Duration::from_millis(250);
 
+/// A connection that was accepted last gets this long to send its request.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
+
 /// What all connections of one thread share.
 pub(super) struct Worker {
     pub(super) index: usize,
@@ -171,10 +174,11 @@ impl Worker {
             return;
         }
         self.phase.set(phase);
-        for running in self.running.borrow().values() {
-            running.opening.drain.advance(phase);
-        }
-        if phase == Phase::Stopping {
+        if phase < Phase::Stopping {
+            for running in self.running.borrow().values() {
+                running.opening.drain.advance(phase);
+            }
+        } else {
             let all: Vec<_> = self.running.take().into_values().collect();
             for running in all {
                 running.close().await;
@@ -188,6 +192,11 @@ impl Running {
     async fn close(self) {
         let _ = self.close.send(());
         let _ = self.accepting.await;
-        self.opening.drain.advance(Phase::Stopping);
+        let drain = self.opening.drain.clone();
+        drain.advance(Phase::Closing);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(FIRST_REQUEST).await;
+            drain.advance(Phase::Stopping);
+        });
     }
 }
