@@ -243,6 +243,11 @@ impl Failure {
         Self::new(422, "Invalid", message.into(), json!({}))
     }
 
+    /// 500 without a reason: what kube-apiserver makes of errors that it has no words for.
+    pub(crate) fn untyped(message: String) -> Self {
+        Self::new(500, "", message, Value::Null)
+    }
+
     /// The HTTP status.
     pub(crate) fn code(&self) -> StatusCode {
         StatusCode::from_u16(self.0.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -252,8 +257,11 @@ impl Failure {
     pub(crate) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.0.message, "reason": self.0.reason, "code": self.0.code,
+            "message": self.0.message, "code": self.0.code,
         });
+        if !self.0.reason.is_empty() {
+            status["reason"] = json!(self.0.reason);
+        }
         if !self.0.details.is_null() {
             status["details"] = self.0.details.clone();
         }

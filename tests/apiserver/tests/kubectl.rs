@@ -116,7 +116,7 @@ async fn finish(mut command: Command, arguments: &str, input: &str) -> Said {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).await.unwrap();
     drop(stdin);
-    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
+    let output = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output()).await;
     let output = output.unwrap_or_else(|_| panic!("kubectl {arguments} hangs")).unwrap();
     Said {
         good: output.status.success(),
@@ -125,7 +125,7 @@ async fn finish(mut command: Command, arguments: &str, input: &str) -> Said {
     }
 }
 
-const DEFINITION: &str = r#"
+const DEFINITION: &str = r"
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: gadgets.example.com}
@@ -155,7 +155,7 @@ spec:
             properties:
               phase: {type: string}
               conditions: {type: array, items: {type: object, properties: {type: {type: string}, status: {type: string}}}}
-"#;
+";
 
 const GADGET: &str =
     "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: one}\nspec: {size: 2}\n";

@@ -59,6 +59,19 @@ pub(crate) fn counts_generations(resource: &Resource) -> bool {
         )
 }
 
+/// Is an object of this kind created by `PUT`?
+pub(crate) fn creates_on_update(resource: &Resource) -> bool {
+    resource.group == "rbac.authorization.k8s.io"
+        || matches!(resource.kind.as_str(), "Endpoints" | "Event" | "Lease" | "Service")
+}
+
+/// Is a deletion of this kind answered with the object, and not with a `Status`?
+pub(crate) fn returns_deleted(resource: &Resource) -> bool {
+    let kind = resource.kind.as_str();
+    resource.group.is_empty()
+        && matches!(kind, "PersistentVolumeClaim" | "Pod" | "Service" | "ServiceAccount")
+}
+
 /// Fills in the defaults of a built-in kind.
 pub(crate) fn default(resource: &Resource, object: &mut Value) {
     match resource.strategy {
@@ -90,7 +103,6 @@ fn default_namespace(namespace: &mut Value) {
     let labels =
         object::as_map(object::meta_mut(namespace).entry("labels").or_insert_with(|| json!({})));
     labels.insert("kubernetes.io/metadata.name".into(), json!(name));
-    object::default_to(object::field_mut(namespace, "spec"), "finalizers", json!(["kubernetes"]));
     object::default_to(object::field_mut(namespace, "status"), "phase", "Active");
 }
 
@@ -103,6 +115,13 @@ pub(crate) fn prepare(
 ) -> Answer<()> {
     match resource.strategy {
         Strategy::CustomResourceDefinition => definition::observe(old, object),
+        Strategy::Namespace if old.is_none() => {
+            object::default_to(
+                object::field_mut(object, "spec"),
+                "finalizers",
+                json!(["kubernetes"]),
+            );
+        }
         Strategy::Ingress if old.is_none() => networking::choose_class(state, object),
         Strategy::Service => service::prepare(state, resource, old, object)?,
         _ => {}

@@ -52,7 +52,8 @@ pub(super) fn validate(old: Option<&Value>, object: &Value) -> Vec<Cause> {
     let selector = &object["spec"]["selector"];
     if selector.is_null() {
         causes.push(Cause::required("spec.selector", ""));
-    } else if *selector == json!({}) {
+    }
+    if *selector == json!({}) {
         causes.push(Cause::invalid(
             "spec.selector",
             selector,
@@ -87,6 +88,9 @@ pub(super) fn validate(old: Option<&Value>, object: &Value) -> Vec<Cause> {
 
 /// Does a `metav1.LabelSelector` choose these labels?
 fn selects(selector: &Value, labels: &Value) -> bool {
+    if selector.is_null() {
+        return false;
+    }
     let wanted = selector["matchLabels"].as_object();
     let equal = wanted.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     equal

@@ -90,10 +90,11 @@ pub(crate) fn track(writing: &Writing<'_>, old: Option<&Value>, object: &mut Val
         _ => old.map(read).unwrap_or_default(),
     };
     object::meta_mut(object).remove("managedFields");
-    if cleared && old.is_some() {
+    // An object that lost its last manager is not tracked any more, until it is applied.
+    if old.is_some() && (cleared || live.is_empty()) {
         return;
     }
-    let nothing = json!({"apiVersion": object["apiVersion"], "kind": object["kind"]});
+    let nothing = nothing(object);
     let mut comparison = compare(old.unwrap_or(&nothing), object, &writing.resource.schema);
     comparison.each(|set| strip(writing, set));
     let mut holdings = live;
@@ -109,6 +110,13 @@ pub(crate) fn track(writing: &Writing<'_>, old: Option<&Value>, object: &mut Val
         holding.time = object::now();
     }
     write(object, &holdings);
+}
+
+/// What a new object is compared with. Go's structs are there before anything is: nobody owns them.
+fn nothing(object: &Value) -> Value {
+    let (version, kind) = (object::text(object, &["apiVersion"]), object::text(object, &["kind"]));
+    crate::protobuf::zero::zero(version, kind)
+        .unwrap_or_else(|| json!({"apiVersion": version, "kind": kind}))
 }
 
 /// Takes from everybody but one what a change took over or removed.
@@ -132,6 +140,9 @@ pub(crate) fn apply(
     let schema = &writing.resource.schema;
     let me = Manager::of(writing, "Apply");
     let mut holdings = read(live);
+    if holdings.is_empty() && !object::meta(live, "uid").is_empty() {
+        holdings.extend(before_first_apply(writing, live));
+    }
     let former = holdings.clone();
     let last = holdings.get(&me).map(|h| h.fields.clone()).unwrap_or_default();
 
@@ -156,9 +167,7 @@ pub(crate) fn apply(
         return Err(Failure::apply_conflict(&conflicts));
     }
     give_way(&mut holdings, Some(&me), &comparison);
-    let same = holdings.len() == former.len()
-        && holdings.iter().all(|(m, h)| former.get(m).is_some_and(|f| f.fields == h.fields));
-    if let Some(mine) = holdings.get_mut(&me).filter(|_| !same || bare != merged) {
+    if let Some(mine) = holdings.get_mut(&me).filter(|_| bare != merged) {
         mine.time = object::now();
     }
     holdings.retain(|_, holding| !holding.fields.is_empty());
@@ -166,11 +175,22 @@ pub(crate) fn apply(
     Ok(merged)
 }
 
+/// Who owns what was there before anybody was tracked.
+fn before_first_apply(writing: &Writing<'_>, live: &Value) -> Option<(Manager, Holding)> {
+    let manager = Manager { name: "before-first-apply".into(), ..Manager::of(writing, "Update") };
+    let mut fields = compare(&nothing(live), live, &writing.resource.schema).added;
+    strip(writing, &mut fields);
+    let version = writing.resource.stored_api_version();
+    (!fields.is_empty()).then(|| (manager, Holding { fields, version, time: object::now() }))
+}
+
 /// The fields that the change touches and somebody else owns.
 fn conflicts(holdings: &Holdings, me: &Manager, comparison: &Comparison) -> Vec<(String, String)> {
     let touched = comparison.added.union(&comparison.modified);
     let mut conflicts = Vec::new();
-    for (manager, holding) in holdings.iter().filter(|(m, _)| *m != me) {
+    let mut others: Vec<_> = holdings.iter().filter(|(m, _)| *m != me).collect();
+    others.sort_by_key(|(manager, _)| &manager.name);
+    for (manager, holding) in others {
         let who = manager.shown(holding);
         let fields = holding.fields.intersection(&touched).shown();
         conflicts.extend(fields.into_iter().map(|field| (who.clone(), field)));

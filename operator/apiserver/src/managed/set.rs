@@ -151,17 +151,16 @@ impl Set {
         set
     }
 
-    /// The paths as messages show them, say `.spec.ports[port=80,protocol="TCP"].name`.
+    /// The paths as messages show them, say `.spec.ports[port=80,protocol="TCP"].name`: at each level the members
+    /// first, then what is below.
     pub(crate) fn shown(&self) -> Vec<String> {
-        let mut paths = Vec::new();
-        for (element, node) in &self.0 {
+        let members =
+            self.0.iter().filter(|(_, node)| node.member).map(|(element, _)| show(element));
+        let below = self.0.iter().flat_map(|(element, node)| {
             let step = show(element);
-            if node.member {
-                paths.push(step.clone());
-            }
-            paths.extend(node.below.shown().into_iter().map(|rest| format!("{step}{rest}")));
-        }
-        paths
+            node.below.shown().into_iter().map(move |rest| format!("{step}{rest}"))
+        });
+        members.chain(below).collect()
     }
 }
 

@@ -61,8 +61,7 @@ pub(crate) fn owned(value: &Value, schema: &Schema) -> Set {
             for (name, inner) in map {
                 let (inner_schema, named) = field(schema, name);
                 let element = format!("f:{name}");
-                let leaf = !is_granular(inner, inner_schema)
-                    || inner.as_array().is_some_and(Vec::is_empty);
+                let leaf = !is_granular(inner, inner_schema);
                 if leaf || is_empty(inner) || !named {
                     set.insert(element.clone());
                 }
@@ -124,6 +123,13 @@ pub(crate) fn compare(old: &Value, new: &Value, schema: &Schema) -> Comparison {
                 if is_granular(old, schema) {
                     comparison.removed.insert_below(step, &everything(old, schema));
                 }
+            }
+            // Null is an empty collection: what changes are its parts.
+            (Some(Value::Null), Some(new)) if is_granular(new, schema) => {
+                comparison.added.insert_below(step, &everything(new, schema));
+            }
+            (Some(old), Some(Value::Null)) if is_granular(old, schema) => {
+                comparison.removed.insert_below(step, &everything(old, schema));
             }
             (Some(old), Some(new)) if old != new => {
                 let alike = is_granular(old, schema)
@@ -212,24 +218,43 @@ pub(crate) fn merge(live: &Value, config: &Value, schema: &Schema) -> Value {
     }
 }
 
-/// Items of both lists: those of the configuration in its order, the others where they were in between.
+/// Items of both lists: those of the configuration in its order, the others where they were in between. The order
+/// is that of structured-merge-diff to the letter, since a list in another order is another list.
 fn merge_lists(live: &[Value], config: &[Value], schema: &Schema) -> Vec<Value> {
-    let wanted: Vec<Element> = config.iter().map(|i| element(i, schema)).collect();
-    let existing: Vec<Element> = live.iter().map(|i| element(i, schema)).collect();
+    let keys = |list: &[Value]| list.iter().map(|i| element(i, schema)).collect::<Vec<Element>>();
+    let (existing, wanted) = (keys(live), keys(config));
+    let item = |step: &Element, wanted: &Value| {
+        let before = existing.iter().position(|e| e == step).and_then(|i| live.get(i));
+        before.map_or_else(|| wanted.clone(), |live| merge(live, wanted, items(schema)))
+    };
+    let mut shared = wanted.iter().filter(|w| existing.contains(w)).peekable();
     let mut merged = Vec::new();
     let mut rest = live.iter().zip(&existing).peekable();
-    for (item, step) in config.iter().zip(&wanted) {
-        // What only the live list has stays before the item that it preceded.
-        while let Some((other, _)) = rest.next_if(|(_, e)| !wanted.contains(e)) {
-            merged.push(other.clone());
+    let mut asked = config.iter().zip(&wanted).enumerate().peekable();
+    while rest.peek().is_some() || asked.peek().is_some() {
+        if let (Some((_, here)), Some((_, (value, there)))) = (rest.peek(), asked.peek()) {
+            if here == there {
+                merged.push(item(there, value));
+                rest.next(); asked.next(); shared.next();
+                continue;
+            }
+            // In both, but not the next in the configuration's order: its turn comes.
+            if wanted.contains(here) && shared.peek().is_some_and(|next| next != here) {
+                rest.next();
+                continue;
+            }
         }
-        let before = existing.iter().position(|e| e == step).and_then(|i| live.get(i));
-        merged.push(before.map_or_else(|| item.clone(), |live| merge(live, item, items(schema))));
-        if before.is_some() {
-            rest.next_if(|(_, e)| wanted.contains(e));
+        if let Some((value, _)) = rest.next_if(|(_, here)| !wanted.contains(here)) {
+            merged.push(value.clone());
+            continue;
+        }
+        let done = asked.peek().map_or(wanted.len(), |(index, _)| *index);
+        rest.next_if(|(_, here)| wanted.iter().take(done).any(|w| w == *here));
+        if let Some((_, (value, there))) = asked.next() {
+            merged.push(item(there, value));
+            shared.next_if_eq(&there);
         }
     }
-    merged.extend(rest.filter(|(_, e)| !wanted.contains(e)).map(|(other, _)| other.clone()));
     merged
 }
 
@@ -245,10 +270,10 @@ pub(crate) fn remove(value: &Value, gone: &Set, schema: &Schema) -> Value {
                 match gone.0.get(&format!("f:{name}")) {
                     Some(node) if node.member => {}
                     Some(node) => {
-                        let inner_rest = remove(inner, &node.below, field(schema, name).0);
-                        if !inner_rest.is_null() || inner.is_null() {
-                            rest.insert(name.clone(), inner_rest);
-                        }
+                        rest.insert(
+                            name.clone(),
+                            remove(inner, &node.below, field(schema, name).0),
+                        );
                     }
                     None => {
                         rest.insert(name.clone(), inner.clone());

@@ -4,6 +4,7 @@
 //! writes fields that are no pointers even when they are empty; such zeros are absent in JSON.
 
 mod wire;
+pub(crate) mod zero;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -22,6 +23,8 @@ struct Slot {
     name: &'static str,
     /// A pointer in Go: then zero is a value.
     pointer: bool,
+    /// Go writes it even when it is empty.
+    always: bool,
     shape: Shape,
     /// Scalar type or message name.
     kind: &'static str,
@@ -61,16 +64,14 @@ fn parse_table(text: &'static str) -> BTreeMap<&'static str, Message> {
 fn parse_slot(line: &'static str) -> Option<(u64, Slot)> {
     let mut words = line.split(' ');
     let (number, name, kind) = (words.next()?.parse().ok()?, words.next()?, words.next()?);
-    let (pointer, kind) = match kind.strip_prefix('?') {
-        Some(kind) => (true, kind),
-        None => (false, kind),
-    };
+    let (pointer, always) = (kind.starts_with('?'), kind.starts_with('='));
+    let kind = kind.trim_start_matches(['?', '=']);
     let (shape, kind) = match (kind.strip_prefix('*'), kind.strip_prefix('%')) {
         (Some(kind), _) => (Shape::Many, kind),
         (_, Some(kind)) => (Shape::Map, kind),
         _ => (Shape::One, kind),
     };
-    Some((number, Slot { name: if name == "!" { "" } else { name }, pointer, shape, kind }))
+    Some((number, Slot { name: if name == "!" { "" } else { name }, pointer, always, shape, kind }))
 }
 
 /// Decodes the body of a request.

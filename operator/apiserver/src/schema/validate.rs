@@ -16,7 +16,7 @@ pub(crate) fn validate(
     if old == Some(value) {
         return;
     }
-    if value.is_null() && (schema.nullable || schema.preserve) {
+    if value.is_null() && (schema.nullable || schema.kind.is_none()) {
         return;
     }
     if !type_fits(value, schema) {

@@ -12,6 +12,7 @@ use crate::{
     error::{Answer, Failure},
     managed, object,
     resource::Resource,
+    schema::prune,
     server::Shared,
 };
 
@@ -29,6 +30,7 @@ pub(super) fn apply(
     }
     writing.tracked = true;
     let (value, duplicates) = decode::yaml(&call.bytes)?;
+    refuse_unknown(resource, call, &value)?;
     let mut decoded = decode::typed(resource, call, value, &duplicates)?;
     settle_namespace(resource, call, &mut decoded.value)?;
     check_name(call, &mut decoded.value)?;
@@ -58,6 +60,28 @@ pub(super) fn apply(
     let mut reply = body::json(status, &present(resource, call, &stored));
     body::warn(&mut reply, &decoded.warnings);
     Ok(reply)
+}
+
+/// Nobody can own a field that is not declared: unknown fields are no mere warning here.
+fn refuse_unknown(resource: &Resource, call: &Call, value: &Value) -> Answer<()> {
+    if decode::Validation::parse(call)? == decode::Validation::Strict {
+        return Ok(()); // the ordinary way refuses them, with better words
+    }
+    let unknown = prune::prune(&mut value.clone(), &resource.schema, true);
+    let lines: Vec<String> =
+        unknown.iter().map(|path| format!(".{path}: field not declared in schema")).collect();
+    let list = match lines.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    Err(Failure::untyped(format!(
+        "failed to create typed patch object ({}/{}; {}, Kind={}): {list}",
+        object::namespace(value),
+        object::name(value),
+        resource.api_version(),
+        resource.kind
+    )))
 }
 
 fn with_version(mut object: Value, version: &str) -> Value {

@@ -20,9 +20,9 @@ use crate::{
 };
 
 impl State {
-    /// Removes an object, and everything that may not outlive it.
-    pub(crate) fn vanish(&mut self, resource: &Resource, key: &Key) {
-        let Some(last) = self.store.remove(&resource.collection(), key) else { return };
+    /// Removes an object, and everything that may not outlive it; the answer is its last state.
+    pub(crate) fn vanish(&mut self, resource: &Resource, key: &Key) -> Option<Arc<Value>> {
+        let last = self.store.remove(&resource.collection(), key)?;
         if resource.strategy == Strategy::CustomResourceDefinition {
             self.registry.withdraw(&key.name);
         }
@@ -34,6 +34,7 @@ impl State {
         if resource.custom.is_some() {
             self.end_definition(resource);
         }
+        Some(last)
     }
 
     /// After an object was created or changed.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Call, decode, present, read};
 use crate::{
     body::{self, Reply},
-    builtin::Strategy,
+    builtin::{self, Strategy},
     crd::FINALIZER,
     error::{Answer, Failure},
     object::{self, as_map, meta_mut},
@@ -105,7 +105,7 @@ pub(super) fn one(shared: &Shared, resource: &Resource, call: &Call) -> Answer<R
         Outcome::Marked(object) => {
             Ok(body::json(StatusCode::OK, &present(resource, call, &object)))
         }
-        Outcome::Gone(object) if resource.strategy == Strategy::Pod => {
+        Outcome::Gone(object) if builtin::returns_deleted(resource) => {
             Ok(body::json(StatusCode::OK, &present(resource, call, &object)))
         }
         Outcome::Gone(object) => {
@@ -166,7 +166,9 @@ impl State {
         if deletion.dry_run {
             return Ok(Outcome::Gone(object));
         }
-        self.begin_deletion(resource, key, deletion);
+        if let Some(last) = self.begin_deletion(resource, key, deletion) {
+            return Ok(Outcome::Gone(last));
+        }
         match self.store.get(&resource.collection(), key) {
             Some(held) if object::meta(held, "uid") == object::meta(&object, "uid") => {
                 Ok(Outcome::Marked(Arc::clone(held)))
@@ -175,9 +177,14 @@ impl State {
         }
     }
 
-    /// Marks an object as going away, and lets it go if nothing holds it.
-    pub(crate) fn begin_deletion(&mut self, resource: &Resource, key: &Key, deletion: &Deletion) {
-        let Ok(old) = self.find(resource, key) else { return };
+    /// Marks an object as going away, and lets it go if nothing holds it; then the answer is its last state.
+    pub(crate) fn begin_deletion(
+        &mut self,
+        resource: &Resource,
+        key: &Key,
+        deletion: &Deletion,
+    ) -> Option<Arc<Value>> {
+        let old = self.find(resource, key).ok()?;
         let mut object = Value::clone(&old);
         set_collector_finalizer(&mut object, deletion.propagation);
         if resource.strategy == Strategy::CustomResourceDefinition {
@@ -189,15 +196,15 @@ impl State {
             || !object::finalizers(&object).is_empty()
             || resource.strategy == Strategy::Namespace;
         if !held {
-            self.vanish(resource, key);
-            return;
+            return self.vanish(resource, key);
         }
         mark(resource, &mut object, grace);
         if object == *old {
-            return;
+            return None;
         }
         self.store.put(&resource.collection(), key.clone(), object);
         self.after_mark(resource, key, deletion.propagation);
+        None
     }
 }
 

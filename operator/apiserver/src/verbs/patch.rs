@@ -125,8 +125,7 @@ fn json_patch(object: &mut Value, patch: Value) -> Answer<()> {
     let patch: json_patch::Patch = serde_json::from_value(patch)
         .map_err(|e| Failure::bad_request(format!("error decoding patch: {e}")))?;
     json_patch::patch(object, &patch).map_err(|error| {
-        Failure::unprocessable(format!(
-            "the server rejected our request due to an error in our request: {error}"
-        ))
+        tracing::debug!(%error, "a JSON patch does not apply");
+        Failure::unprocessable("the server rejected our request due to an error in our request")
     })
 }

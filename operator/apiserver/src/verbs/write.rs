@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::{Call, collect::may_vanish, decode, present};
 use crate::{
     body::{self, Reply},
-    builtin,
+    builtin::{self, Strategy},
     error::{Answer, Cause, Failure},
     managed, names,
     object::{self, as_map, copy_field, meta_mut},
+    protobuf::zero,
     resource::Resource,
     schema::{default, validate},
     server::{Shared, State},
@@ -70,26 +71,43 @@ pub(super) fn replace(shared: &Shared, resource: &Resource, call: &Call) -> Answ
     let mut decoded = decode::object(resource, call)?;
     settle_namespace(resource, call, &mut decoded.value)?;
     check_name(call, &mut decoded.value)?;
-    let stored = shared.write(|state| {
-        let old = state.find(resource, &call.key())?;
-        if object::meta(&decoded.value, "resourceVersion").is_empty()
-            && (resource.custom.is_some() || resource.plural == "customresourcedefinitions")
-        {
-            let cause = Cause::invalid(
-                "metadata.resourceVersion",
-                &json!(0),
-                "must be specified for an update",
-            );
-            return Err(Failure::invalid(resource, &call.target.name, vec![cause]));
-        }
-        if call.target.subresource == "finalize" {
-            return state.finalize_namespace(&writing, &old, &decoded.value);
-        }
-        state.replace(&writing, &old, decoded.value)
+    let (status, stored) = shared.write(|state| {
+        let old = match state.find(resource, &call.key()) {
+            Ok(old) => old,
+            Err(_) if may_create(&writing) => {
+                meta_mut(&mut decoded.value).remove("resourceVersion");
+                return Ok((StatusCode::CREATED, state.create(&writing, decoded.value)?));
+            }
+            Err(absent) => return Err(absent),
+        };
+        require_version(resource, call, &decoded.value)?;
+        let stored = if call.target.subresource == "finalize" {
+            state.finalize_namespace(&writing, &old, &decoded.value)?
+        } else {
+            state.replace(&writing, &old, decoded.value)?
+        };
+        Ok((StatusCode::OK, stored))
     })?;
-    let mut reply = body::json(StatusCode::OK, &present(resource, call, &stored));
+    let mut reply = body::json(status, &present(resource, call, &stored));
     body::warn(&mut reply, &decoded.warnings);
     Ok(reply)
+}
+
+/// A few kinds are created by `PUT`.
+fn may_create(writing: &Writing<'_>) -> bool {
+    writing.part == Part::Main && builtin::creates_on_update(writing.resource)
+}
+
+/// Custom resources are not replaced blindly.
+fn require_version(resource: &Resource, call: &Call, object: &Value) -> Answer<()> {
+    let strict =
+        resource.custom.is_some() || resource.strategy == Strategy::CustomResourceDefinition;
+    if !strict || !object::meta(object, "resourceVersion").is_empty() {
+        return Ok(());
+    }
+    let detail = "must be specified for an update";
+    let cause = Cause::invalid("metadata.resourceVersion", &json!(0), detail);
+    Err(Failure::invalid(resource, &call.target.name, vec![cause]))
 }
 
 /// The namespace of an object is that of its path.
@@ -142,16 +160,16 @@ impl State {
         self.choose_name(resource, &mut object)?;
         let key = object::key(&object);
         self.check_namespace(resource, &key)?;
-        if self.store.get(&resource.collection(), &key).is_some() {
-            return Err(Failure::already_exists(resource, &key.name));
-        }
         prepare_new(resource, &mut object);
-        normalise(resource, &mut object);
+        normalise(writing, &mut object);
         if !writing.tracked {
             managed::track(writing, None, &mut object);
         }
         builtin::prepare(self, resource, None, &mut object)?;
         check(resource, None, &object)?;
+        if self.store.get(&resource.collection(), &key).is_some() {
+            return Err(Failure::already_exists(resource, &key.name));
+        }
         Ok(self.store_checked(writing, None, key, object))
     }
 
@@ -168,7 +186,7 @@ impl State {
         check_finalizers(resource, old, &object)?;
         keep_metadata(old, &mut object);
         keep_other_part(writing, old, &mut object);
-        normalise(resource, &mut object);
+        normalise(writing, &mut object);
         if !writing.tracked {
             managed::track(writing, Some(old), &mut object);
         }
@@ -361,11 +379,18 @@ fn keep_other_part(writing: &Writing<'_>, old: &Value, object: &mut Value) {
 }
 
 /// Fills in what is absent and drops what is `null`.
-pub(crate) fn normalise(resource: &Resource, object: &mut Value) {
-    default::drop_nulls(object, &resource.schema);
+fn normalise(writing: &Writing<'_>, object: &mut Value) {
+    let resource = writing.resource;
+    // What apply leaves empty in a custom resource is null, and is refused later, as in Kubernetes.
+    if resource.custom.is_none() || !writing.tracked {
+        default::drop_nulls(object, &resource.schema);
+    }
     drop_empty_metadata(object);
     default::apply_defaults(object, &resource.schema);
-    builtin::default(resource, object);
+    if resource.custom.is_none() {
+        zero::tidy(object);
+        builtin::default(resource, object);
+    }
 }
 
 /// `null`s and empty maps in metadata are absent, as in Go's `omitempty`.
