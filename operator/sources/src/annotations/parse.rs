@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     Canary,
-    registry::{ACCESS_DIRECTIVES, Guards, PREFIX, Treatment, treatment},
+    registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
 };
 
 /// What the annotations of one Ingress say.
@@ -288,10 +288,7 @@ impl Guards {
             Self::Always => true,
             Self::UnlessFalse => parse_bool(value) != Some(false),
             Self::UnlessOff => !value.eq_ignore_ascii_case("off"),
-            Self::IfItMentionsAccess => {
-                let value = value.to_ascii_lowercase();
-                ACCESS_DIRECTIVES.iter().any(|directive| value.contains(directive))
-            }
+            Self::IfItMentionsAccess => mentions_access(value),
         }
     }
 }
@@ -318,6 +315,11 @@ mod tests {
         for (snippet, guards) in [
             ("more_set_headers \"X-Robots-Tag: none\";", false),
             ("proxy_set_header X-Team shop;", false),
+            ("add_header Last-Modified $date_gmt;", false),
+            ("if ($host = a) { return 301 https://b; }", false),
+            ("# deny nobody\nproxy_set_header X-Allow all;", false),
+            ("location /x { internal; }", true),
+            ("proxy_hide_header X;\n  Deny all;", true),
             ("deny all;", true),
             ("if ($http_x_key != secret) { return 403; }", true),
             ("access_by_lua_block { ngx.exit(403) }", true),

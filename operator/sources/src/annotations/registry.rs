@@ -29,24 +29,38 @@ pub(crate) enum Guards {
 /// The prefix of all of them.
 pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
-/// Directives in a snippet that refuse requests or decide who may pass.
-pub(crate) const ACCESS_DIRECTIVES: &[&str] = &[
-    "access_by",
+/// Starts of nginx directives that refuse requests, decide who may pass, or could do anything.
+const ACCESS_DIRECTIVES: &[&str] = &[
+    "access_by_",
     "allow",
-    "auth",
+    "auth_",
+    "content_by_",
     "deny",
-    "if",
     "include",
     "internal",
-    "limit_",
-    "lua",
+    "limit_except",
+    "limit_req",
+    "limit_conn",
     "modsecurity",
-    "return",
+    "rewrite_by_",
     "satisfy",
     "secure_link",
     "ssl_verify",
     "valid_referers",
 ];
+
+/// Whether a snippet of nginx configuration could refuse a request. Statements begin after `;`, `{`, `}` and line
+/// ends; a text in quotes may only make it look stricter than it is.
+pub(crate) fn mentions_access(snippet: &str) -> bool {
+    snippet.split([';', '{', '}', '\n']).any(|statement| {
+        let mut words = statement.split_whitespace();
+        let directive = words.next().unwrap_or_default().to_ascii_lowercase();
+        // Redirects refuse nobody.
+        let refuses =
+            directive == "return" && !words.next().is_some_and(|status| status.starts_with('3'));
+        refuses || ACCESS_DIRECTIVES.iter().any(|start| directive.starts_with(start))
+    })
+}
 
 /// The treatment of an annotation, by its name without prefix.
 pub(crate) fn treatment(name: &str) -> Option<Treatment> {
