@@ -21,6 +21,18 @@ use crate::{
 /// Holds a CustomResourceDefinition until its objects are gone.
 pub(crate) const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
+/// Reasons after which rules are not checked.
+const BLOCKING: [&str; 5] = [
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+];
+
+const UNCHECKED: &str = "some validation rules were not checked because the object was invalid; \
+                         correct the existing errors to complete validation";
+
 /// What only custom resources have.
 #[derive(Debug)]
 pub(crate) struct Custom {
@@ -30,9 +42,19 @@ pub(crate) struct Custom {
 }
 
 impl Custom {
-    /// Checks the CEL rules.
+    /// Checks the CEL rules, unless what the schema found already says that they would not know what to make of the
+    /// object (`hasBlockingErr` of apiextensions-apiserver).
     pub(crate) fn check_rules(&self, object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
-        self.rules.check(object, old, causes);
+        let blocks = |cause: &Cause| BLOCKING.contains(&cause.reason);
+        if !causes.iter().any(blocks) {
+            self.rules.check(object, old, causes);
+        } else if self.rules.any() {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                field: "<nil>".to_owned(),
+                message: format!("Invalid value: null: {UNCHECKED}"),
+            });
+        }
     }
 }
 

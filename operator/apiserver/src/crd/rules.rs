@@ -60,6 +60,11 @@ impl Rules {
         Self { compiled: compile_schema(&raw), root: None, lists, any, pointing }
     }
 
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.any
+    }
+
     /// Checks an object; `old` is its state before an update.
     pub(super) fn check(&self, object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         self.check_at("", object, old, causes);

@@ -268,9 +268,7 @@ fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Answer<()>
     let mut causes = names::check_metadata(resource, object);
     if let Some(custom) = &resource.custom {
         validate::validate(object, old, &resource.schema, "", &mut causes);
-        if causes.is_empty() {
-            custom.check_rules(object, old, &mut causes);
-        }
+        custom.check_rules(object, old, &mut causes);
     }
     causes.extend(builtin::validate(resource, old, object));
     if causes.is_empty() {
