@@ -202,6 +202,10 @@ pub struct TlsSpec {
 /// How a tier finds out the address of the client behind other proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[(
+    "!has(self.hops) || self.hops == 0 || (has(self.trustedProxies) && size(self.trustedProxies) > 0)",
+    "hops counts proxies that are believed: name their networks in trustedProxies, or leave hops out; [0.0.0.0/0, \"::/0\"] believes everybody who can reach the tier",
+)])))]
 pub struct ClientIpDetection {
     /// Networks of the proxies in front whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are
     /// believed; from everybody else these headers are replaced. Default: none.
@@ -216,9 +220,8 @@ pub struct ClientIpDetection {
     ))]
     pub trusted_proxies: Vec<String>,
     /// How many proxies stand in front: the client is the entry of `X-Forwarded-For` that the farthest of them
-    /// added, counted from the right. 0: as many as `trustedProxies` fit. Without `trustedProxies`, everybody
-    /// who can reach the tier is believed to be such a proxy: set both, unless a firewall lets nobody else in.
-    /// Default: `0`. Example: `1`.
+    /// added, counted from the right. It needs `trustedProxies`, of which the nearest must be one. 0: as many as
+    /// `trustedProxies` fit. Default: `0`. Example: `1`.
     #[schemars(with = "i32", range(min = 0, max = 32))]
     pub hops: u32,
 }

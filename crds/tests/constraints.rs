@@ -86,6 +86,7 @@ fn at(path: &[&str], value: Value) -> Value {
         }
         (name, rest) if name.ends_with("[]") => json!([at(rest, value)]),
         ("labels", ["*"]) => json!({"team": value}),
+        ("clientIPDetection", ["hops"]) => json!({"hops": value, "trustedProxies": ["10.0.0.0/8"]}),
         (_, rest) => at(rest, value),
     };
     let mut outer = Map::new();

@@ -81,6 +81,8 @@ fn config(path: &str, value: Value) -> GatewayConfig {
                 element.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
                 json!({name: [element]})
             }
+            // Hops alone are refused.
+            None if name == "hops" => json!({name: value, "trustedProxies": ["10.0.0.0/8"]}),
             None => json!({name: value}),
         };
     }
@@ -175,12 +177,13 @@ fn shown(path: &str) -> String {
 fn shows_up_in(field: &Field) -> BTreeSet<String> {
     let example: Value = serde_saphyr::from_str(field.example.as_ref().unwrap()).unwrap();
     let path = field.path.as_str();
-    // An example that is a default needs another one beside it to differ from.
-    let before = match path.strip_prefix("northSouth.listeners[].") {
-        Some("port") => config(path, json!(80)),
-        Some("protocol") => config(path, json!("HTTP")),
-        Some(_) => config(path, json!("one")),
-        None => config("northSouth", json!({})),
+    // Some examples stand in a list or need a sibling: what they are compared with has these too.
+    let before = match path.strip_prefix("northSouth.").unwrap_or(path) {
+        "listeners[].port" => config(path, json!(80)),
+        "listeners[].protocol" => config(path, json!("HTTP")),
+        "listeners[].name" => config(path, json!("one")),
+        "clientIPDetection.hops" => config(path, json!(0)),
+        _ => config("northSouth", json!({})),
     };
     let (before, after) = (outcome(&before), outcome(&config(path, example)));
     let mut found = BTreeSet::new();
