@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use gatefleet_crds::{
-    ConditionType, EventType, GatewayConfig, GatewayConfigStatus, Phase, Reason, RouteProblem,
-    TierSpec,
+    ConditionType, EventType, GatewayConfig, GatewayConfigStatus, ListenerProtocol, Phase, Reason,
+    RouteProblem, TierSpec,
 };
 use gatefleet_infra::{
     Holding, Observed, PodObservation, Problem, RoutesObservation, TierObservation, owned_status,
@@ -349,10 +349,13 @@ fn addresses_and_listeners_come_from_the_service() {
     let listeners: Vec<_> = status
         .listeners
         .iter()
-        .map(|listener| (listener.name.as_str(), listener.port, listener.target_port))
+        .map(|listener| {
+            (listener.name.as_str(), listener.port, listener.protocol, listener.target_port)
+        })
         .collect();
-    assert_eq!(listeners, [("http", 80, 10_004)], "443 has no port yet");
-    assert_eq!((status.ready.as_str(), status.acknowledged_replicas), ("1/2", 1));
+    assert_eq!(listeners, [("http", 80, ListenerProtocol::Http, 10_004)], "443 has no port yet");
+    let counts = (status.replicas, status.ready_replicas, status.acknowledged_replicas);
+    assert_eq!((status.ready.as_str(), counts), ("1/2", (2, 1, 1)));
 }
 
 #[test]
@@ -372,7 +375,8 @@ fn problems_of_routes_are_sorted_and_bounded() {
     let routes = status(&fleet(1, ONE), &observed, second(0)).routes.unwrap();
     assert_eq!((routes.attached, routes.rejected, routes.more_problems), (30, 25, Some(5)));
     assert_eq!(routes.problems.len(), 20);
-    assert_eq!(routes.problems[0].object, "Ingress shop/web-00");
+    let RouteProblem { object, reason, message } = &routes.problems[0];
+    assert_eq!([object, reason, message], ["Ingress shop/web-00", "SecretMissing", "create it"]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! `gatefleet local` as a user starts it: a child process on a copy of an example, looked at through its
-//! kubeconfig, its addresses and its output. Everything that a test of the whole story needs, and no assertion
-//! about the story itself.
+//! Our programs as a user starts them, as child processes: `gatefleet local` on a copy of an example, looked at through
+//! its kubeconfig, its addresses and its output; and `gatefleet-proxy` alone, on what `gatefleet translate` wrote.
+//! Everything that a test of the whole story needs, and no assertion about the story itself.
 
+mod alone;
 mod local;
 pub mod processes;
 
+pub use alone::{Alone, HOST};
 pub use local::{Local, Output, eventually};

@@ -28,7 +28,7 @@ use crate::processes::{self, Process};
 pub struct Output(Arc<Mutex<Vec<(Duration, String)>>>);
 
 impl Output {
-    fn follow(&self, from: impl Read + Send + 'static, start: Instant) {
+    pub(crate) fn follow(&self, from: impl Read + Send + 'static, start: Instant) {
         let lines = Arc::clone(&self.0);
         std::thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
@@ -112,6 +112,22 @@ impl Local {
         let home = TempDir::new().unwrap_or_else(|error| panic!("make a home: {error}"));
         let directory = home.path().join("input");
         copy(&checkout().join("examples").join(example), &directory);
+        Self::start_in(home, directory).await
+    }
+
+    /// Starts on these manifests alone and waits until its API answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within 20 s.
+    pub async fn start_with(manifests: &[Value]) -> Self {
+        let home = TempDir::new().unwrap_or_else(|error| panic!("make a home: {error}"));
+        let directory = home.path().join("input");
+        fs::create_dir(&directory).unwrap_or_else(|error| panic!("make a directory: {error}"));
+        for (number, manifest) in manifests.iter().enumerate() {
+            fs::write(directory.join(format!("{number}.yaml")), manifest.to_string())
+                .unwrap_or_else(|error| panic!("write a manifest: {error}"));
+        }
         Self::start_in(home, directory).await
     }
 

@@ -8,7 +8,8 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
+    ALL_VERSIONS, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
+    SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -69,9 +70,22 @@ impl ServerCertVerifier for Anybody {
 ///
 /// When the handshake fails; the message holds the alert.
 pub fn leaf(address: SocketAddr, name: &str) -> io::Result<CertificateDer<'static>> {
+    leaf_by(address, name, ALL_VERSIONS)
+}
+
+/// The same to a client that speaks these versions of TLS only.
+///
+/// # Errors
+///
+/// When the handshake fails; the message holds the alert.
+pub fn leaf_by(
+    address: SocketAddr,
+    name: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> io::Result<CertificateDer<'static>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(io::Error::other)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))

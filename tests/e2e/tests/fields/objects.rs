@@ -1,0 +1,98 @@
+//! `replicas`, `resources`, `service`, `pod` and the names of listeners: what a cluster meets.
+
+use gatefleet_tests_e2e::{Local, eventually};
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+async fn local(tier: &Value) -> Local {
+    let fleet = json!({
+        "apiVersion": "gatefleet.dev/v1alpha1", "kind": "GatewayConfig",
+        "metadata": {"name": "fields", "namespace": "default"}, "spec": {"northSouth": tier},
+    });
+    let local = Local::start_with(&[fleet]).await;
+    eventually("the fleet is ready", 30, || async {
+        let fleets = local.fleets().await?;
+        let status = fleets.first().map(|fleet| fleet["status"].clone()).unwrap_or_default();
+        let ready = status["phase"] == "Running";
+        ready.then_some(()).ok_or_else(|| format!("{status}\n{}", local.output.text()))
+    })
+    .await;
+    local
+}
+
+/// Everything of a kind that a label selector finds.
+async fn find(local: &Local, kind: &str, selector: &str) -> Vec<Value> {
+    let api = local.api("v1", kind, None);
+    let list = api.list(&ListParams::default().labels(selector)).await.unwrap();
+    list.items.iter().map(|item| serde_json::to_value(item).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_proxies_run_as_declared_with_their_resources_labels_and_annotations() {
+    let resources = json!({
+        "requests": {"cpu": "300m", "memory": "96Mi"}, "limits": {"cpu": "2500m", "memory": "512Mi"},
+    });
+    let local = local(&json!({
+        "replicas": 3, "resources": resources,
+        "pod": {"labels": {"team": "edge"}, "annotations": {"example.com/note": "mind the gap"}},
+    }))
+    .await;
+
+    let pods = find(&local, "Pod", "team=edge").await;
+    assert_eq!(pods.len(), 3);
+    for pod in &pods {
+        assert_eq!(pod["metadata"]["annotations"]["example.com/note"], "mind the gap");
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(container["resources"], resources);
+        let volumes = pod["spec"]["volumes"].as_array().unwrap();
+        let memory: Vec<&Value> =
+            volumes.iter().map(|volume| &volume["emptyDir"]["sizeLimit"]).collect();
+        assert!(memory.contains(&&json!("134217728")), "a quarter of the limit: {memory:?}");
+    }
+    let processes = local.processes("gatefleet-proxy");
+    assert_eq!(processes.len(), 3);
+    for process in processes {
+        let threads = process.command.iter().find(|argument| argument.starts_with("--threads="));
+        assert_eq!(threads.map(String::as_str), Some("--threads=3"), "{process:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_is_as_declared() {
+    let local = local(&json!({
+        "replicas": 1,
+        "service": {
+            "type": "LoadBalancer", "annotations": {"example.com/scheme": "internal"},
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "PreferDualStack",
+        },
+        "listeners": [
+            {"name": "web", "port": 8090, "protocol": "HTTP"},
+            {"name": "websafe", "port": 8490, "protocol": "HTTPS"},
+        ],
+    }))
+    .await;
+
+    let services = find(&local, "Service", "gatefleet.dev/tier=north-south").await;
+    let [service] = services.as_slice() else { panic!("{services:?}") };
+    assert_eq!(service["metadata"]["annotations"]["example.com/scheme"], "internal");
+    let spec = &service["spec"];
+    assert_eq!(spec["type"], "LoadBalancer");
+    assert_eq!(spec["ipFamilies"], json!(["IPv4"]));
+    assert_eq!(spec["ipFamilyPolicy"], "PreferDualStack");
+    let ports: Vec<_> = spec["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| (port["name"].as_str().unwrap(), port["port"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(ports, [("web", 8090), ("websafe", 8490)]);
+    let given = &service["status"]["loadBalancer"]["ingress"][0]["ip"];
+    let fleet = &local.fleets().await.unwrap()[0]["status"];
+    assert!(given.is_string(), "an address from the load balancer: {service}");
+    assert_eq!(fleet["northSouth"]["addresses"][0], *given, "{fleet}");
+
+    let address = local.port("north-south", Some("web")).await;
+    assert_eq!(address.port(), 8090);
+    let answer = gatefleet_test_support::raw::get(address, "any.test", "/", &[]).unwrap();
+    assert_eq!(answer.status, 404, "a proxy answers there, which serves no route");
+}
