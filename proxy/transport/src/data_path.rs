@@ -127,6 +127,9 @@ impl DataPath {
 
 /// An expired certificate is served: who uses it knows best whether its clients care. But it is said, once.
 fn warn_of_expired(next: &Joined, previous: Option<&Joined>) {
+    if previous.is_some_and(|previous| next.has_certificates_of(previous)) {
+        return;
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let known = previous.map(view::certificates).unwrap_or_default();
     for certificate in view::certificates(next) {

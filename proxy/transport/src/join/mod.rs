@@ -95,6 +95,13 @@ fn trust_bundle<'a>(set: &'a EffectiveSet<Compiled>, name: &str) -> Option<&'a A
     }
 }
 
+impl Joined {
+    /// Whether both hold the same certificates.
+    pub(crate) fn has_certificates_of(&self, other: &Self) -> bool {
+        same(&self.set, &other.set, &[ResourceKind::Certificate])
+    }
+}
+
 /// Whether both sets hold the same resources of some kinds, in the same versions.
 fn same(a: &EffectiveSet<Compiled>, b: &EffectiveSet<Compiled>, kinds: &[ResourceKind]) -> bool {
     kinds.iter().all(|&kind| {
