@@ -39,8 +39,6 @@ const ACCESS_DIRECTIVES: &[&str] = &[
     "include",
     "internal",
     "limit_except",
-    "limit_req",
-    "limit_conn",
     "modsecurity",
     "rewrite_by_",
     "satisfy",
