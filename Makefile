@@ -3,6 +3,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE  := $(or $(GATEFLEET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatefleet)
 DENY   := cargo-deny-0.20.2
 DIR    ?= examples/quickstart
+# Whole-workspace builds, so that dependencies keep the features that `make test` built them with.
+KUBE       := gatefleet-tests-apiserver/kube,gatefleet-tests-scenario/kube,gatefleet-tests-e2e/kube
+KUBE_TESTS := contract differential refused stories kubectl peers readme
 
 .PHONY: help local test test-kube e2e lint deny crds golden fuzz bench
 help: ## Print this list.
@@ -17,7 +20,7 @@ test: ## Every test that needs cargo alone.
 
 test-kube: ## The contract, scenario and kubectl tests against a real kube-apiserver (needs Go >= 1.26).
 	tests/kube/build
-	cargo test -p gatefleet-tests-apiserver -p gatefleet-tests-scenario -p gatefleet-tests-e2e --features kube
+	cargo test --workspace --features $(KUBE) $(addprefix --test ,$(KUBE_TESTS))
 
 lint: ## Format and clippy, warnings denied.
 	cargo fmt --all --check

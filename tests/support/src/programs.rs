@@ -39,7 +39,10 @@ fn build() -> PathBuf {
         std::env::current_exe().unwrap_or_else(|error| panic!("find the test's own path: {error}"));
     let dir = test.ancestors().nth(2).unwrap_or(&test).to_path_buf();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(checkout()).args(["build", "--quiet", "--workspace", "--bins"]);
+    // With `--tests`, as `cargo test --workspace` just did: otherwise features of dependencies differ, and much of
+    // the graph would be compiled a second time.
+    let selection = ["build", "--quiet", "--workspace", "--bins", "--tests"];
+    cargo.current_dir(checkout()).args(selection);
     if dir.ends_with("release") {
         cargo.arg("--release");
     }

@@ -263,8 +263,10 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     let root = root();
-    let mut found: Vec<PathBuf> =
-        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].iter().map(|name| root.join(name)).collect();
+    let mut found: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .iter()
+        .map(|name| root.join(name))
+        .collect();
     documents(&root.join("docs"), &mut found);
     let mut broken = Vec::new();
     for document in found {
