@@ -235,7 +235,9 @@ fn merge_lists(live: &[Value], config: &[Value], schema: &Schema) -> Vec<Value> 
         if let (Some((_, here)), Some((_, (value, there)))) = (rest.peek(), asked.peek()) {
             if here == there {
                 merged.push(item(there, value));
-                rest.next(); asked.next(); shared.next();
+                rest.next();
+                asked.next();
+                shared.next();
                 continue;
             }
             // In both, but not the next in the configuration's order: its turn comes.
