@@ -167,13 +167,12 @@ async fn report(mut channel: watch::Receiver<ChannelState>) {
     let mut before = ChannelState::default();
     while channel.changed().await.is_ok() {
         let now = channel.borrow_and_update().clone();
-        if now.installs != before.installs {
-            tracing::info!(
-                source = %now.source,
-                resources = now.outcomes.len(),
-                installs = now.installs,
-                "serving a configuration on every thread"
-            );
+        let (source, resources, installs) = (&now.source, now.outcomes.len(), now.installs);
+        // Endpoints change all the time: later ones are for who asks.
+        if before.installs == 0 && installs > 0 {
+            tracing::info!(%source, resources, "serving a first configuration on every thread");
+        } else if installs != before.installs {
+            tracing::debug!(%source, resources, installs, "serving a configuration on every thread");
         }
         for (name, outcome) in now.outcomes.iter() {
             if let Outcome::Refused { message, .. } = outcome
