@@ -3,7 +3,7 @@
 use regex_automata::{PatternID, meta, util::syntax};
 
 /// The compiled size that an expression may have, in bytes; as in the proxy's matcher.
-const SIZE_LIMIT: usize = 1 << 20;
+const SIZE_LIMIT: usize = 1 << 16;
 /// The length that an expression may have, in bytes; as in the proxy's matcher.
 const LENGTH_LIMIT: usize = 1024;
 /// Nesting that an expression may have; less than in the proxy's matcher.
