@@ -17,7 +17,7 @@ use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::directory::Notice;
 use crate::network::Ports;
@@ -100,22 +100,32 @@ impl<W: Write> Screen<W> {
         let header = std::mem::take(&mut self.header);
         self.print(&header)?;
         self.header = header;
+        let mut look = Some(Instant::now());
         let mut quiet = QUIET;
         loop {
-            tokio::select! {
-                Some(()) = changes.next() => {
-                    // More is usually on the way.
-                    sleep(quiet).await;
+            let due = async {
+                match look {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
                 Some(notice) = notices.recv() => self.note(&mut shown, notice)?,
-                () = sleep_until(deadline), if !shown.table => {}
+                // More is usually on the way.
+                Some(()) = changes.next() => look = look.or(Some(Instant::now() + quiet)),
+                () = sleep_until(deadline), if look.is_none() && !shown.table => {
+                    look = Some(Instant::now());
+                }
+                () = due => {
+                    look = None;
+                    let begun = Instant::now();
+                    if let Some(objects) = observe(&self.client).await {
+                        self.show(&mut shown, &objects, begun >= deadline)?;
+                    }
+                    // Thousands of Ingresses take long to read: most of the time is to stay with those who serve them.
+                    quiet = QUIET.max(begun.elapsed() * 5);
+                }
             }
-            let begun = Instant::now();
-            if let Some(objects) = observe(&self.client).await {
-                self.show(&mut shown, &objects, Instant::now() >= deadline)?;
-            }
-            // Thousands of Ingresses take long to read: most of the time is to stay with those who serve them.
-            quiet = QUIET.max(begun.elapsed() * 5);
         }
     }
 
