@@ -148,6 +148,7 @@ impl Sight {
             attached: usize::try_from(routes.attached).unwrap_or(usize::MAX),
             rejected: usize::try_from(routes.rejected).unwrap_or(usize::MAX),
             problems: found.chain(own.map(problem)).chain(refused).collect(),
+            unlisted: usize::try_from(routes.more_problems).unwrap_or(usize::MAX),
         }
     }
 

@@ -70,8 +70,10 @@ pub struct RoutesObservation {
     pub attached: usize,
     /// Routes of which nothing is served.
     pub rejected: usize,
-    /// Every finding. Order does not matter.
+    /// Findings, at least as many as a status shows. Order does not matter.
     pub problems: Vec<RouteProblem>,
+    /// How many findings there are besides those in `problems`.
+    pub unlisted: usize,
 }
 
 impl Observed {

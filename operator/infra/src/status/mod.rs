@@ -133,7 +133,7 @@ fn routes_status(routes: &RoutesObservation) -> RoutesStatus {
     let mut problems = routes.problems.clone();
     problems.sort();
     problems.dedup();
-    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS).saturating_add(routes.unlisted);
     problems.truncate(MAX_PROBLEMS);
     RoutesStatus {
         attached: count(routes.attached),
