@@ -31,8 +31,6 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// How long a fleet waits to see its own writes before it is looked at nevertheless.
 const LONGEST_BLINDNESS: Duration = Duration::from_secs(5);
-/// When a ready pod without a stream becomes worth a condition.
-const STALE_AFTER: Duration = Duration::from_secs(30);
 
 /// What the loop listens to.
 pub(crate) struct Fleets {
@@ -262,10 +260,6 @@ impl Loop {
         if postponed {
             let told = self.told.get(key).map(Instant::elapsed).unwrap_or_default();
             pause = pause.min(pace.aggregate.saturating_sub(told));
-        }
-        let lacks = |tier| self.sight.live_proxies(&key.tier(tier)).iter().any(Option::is_none);
-        if Tier::ALL.into_iter().any(lacks) {
-            pause = pause.min(STALE_AFTER + Duration::from_secs(1));
         }
         pause
     }

@@ -11,7 +11,7 @@ use gatefleet_crds::{EventType, GatewayConfig, GatewayConfigStatus, Reason};
 use gatefleet_distribute::Publisher;
 use gatefleet_infra::{
     ChannelMaterial, Child, ChildKind, ChildNames, Desired, Operator, Problem, TierInputs,
-    TierObjects, allocate_ports, owned_status, status, tier_spec, transitions,
+    TierObjects, allocate_ports, owned_status, recheck_after, status, tier_spec, transitions,
 };
 use gatefleet_names::{FleetKey, Tier, TierKey};
 use gatefleet_state::Shelf;
@@ -69,6 +69,19 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How often it is asked whether somebody else's object still takes a name.
 const FOREIGN: Duration = Duration::from_secs(5);
 
+/// Why a tier's turn ends early. Pods do not run with what is somebody else's.
+enum Halt {
+    /// Told as a problem.
+    NameTaken,
+    Write(WriteError),
+}
+
+impl From<WriteError> for Halt {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
 /// One reconcile under way.
 pub(crate) struct Reconcile<'a> {
     pub(crate) tools: &'a Tools,
@@ -91,8 +104,9 @@ impl Reconcile<'_> {
         }
         let Desired { north_south, east_west } = self.desired(&mut inputs);
         for objects in north_south.into_iter().chain(east_west) {
-            if let Err(error) = self.apply_tier(&objects).await {
-                self.failed(&error);
+            match self.apply_tier(&objects).await {
+                Ok(()) | Err(Halt::NameTaken) => {}
+                Err(Halt::Write(error)) => self.failed(&error),
             }
         }
         if let Err(error) = self.prune().await {
@@ -191,7 +205,7 @@ impl Reconcile<'_> {
     }
 
     /// In the order in which pods need them; the first failure ends the tier's turn, not the other tier's.
-    async fn apply_tier(&mut self, objects: &TierObjects) -> Result<(), WriteError> {
+    async fn apply_tier(&mut self, objects: &TierObjects) -> Result<(), Halt> {
         let TierObjects { service_account, bootstrap, authority, channel, service, deployment } =
             objects;
         let view = Arc::clone(&self.sight.view);
@@ -209,7 +223,7 @@ impl Reconcile<'_> {
         kind: ChildKind,
         desired: &K,
         known: &Shelf<K>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), Halt> {
         let name = desired.name_any();
         let seen = known.get(self.namespace(), &name).map(|object| (**object).clone());
         // Absence in a view is no proof: what stands under the name may be somebody else's.
@@ -218,7 +232,7 @@ impl Reconcile<'_> {
             None => self.tools.infra.read(desired).await?,
         };
         if let Some(foreign) = present.as_ref().filter(|present| !self.is_ours(*present)) {
-            self.outcome.look_again = Some(FOREIGN);
+            self.look_again(FOREIGN);
             self.problems.push(Problem {
                 reason: Reason::NameTaken,
                 message: format!(
@@ -227,7 +241,7 @@ impl Reconcile<'_> {
                     foreign.name_any(),
                 ),
             });
-            return Ok(());
+            return Err(Halt::NameTaken);
         }
         if let Applied::Written(written) = self.tools.infra.apply(desired, present.as_ref()).await?
         {
@@ -325,6 +339,11 @@ impl Reconcile<'_> {
         self.outcome.retry = Some(self.outcome.retry.unwrap_or_default().max(wait));
     }
 
+    fn look_again(&mut self, after: Duration) {
+        let sooner = self.outcome.look_again.map_or(after, |again| again.min(after));
+        self.outcome.look_again = Some(sooner);
+    }
+
     /// Whether a proxy that is ready may hold more than this process knows, because it has just started: the
     /// status of the process before it stays until all have reported.
     fn may_not_know_yet(&self) -> bool {
@@ -340,6 +359,9 @@ impl Reconcile<'_> {
     async fn tell(&mut self) -> Result<(), WriteError> {
         let now = Timestamp::now();
         let observed = self.sight.observe(self.config, std::mem::take(&mut self.problems), now);
+        if let Some(wait) = recheck_after(self.config, &observed, now) {
+            self.look_again(Duration::try_from(wait).unwrap_or_default());
+        }
         let after = status(self.config, &observed, now);
         let before = self.config.status.as_ref();
         let owned = owned_status(&after);
@@ -351,7 +373,7 @@ impl Reconcile<'_> {
             return Ok(());
         }
         if self.may_not_know_yet() {
-            self.outcome.look_again = Some(self.outcome.look_again.unwrap_or(GRACE).min(FOREIGN));
+            self.look_again(FOREIGN);
             return Ok(());
         }
         let value = serde_json::to_value(&owned).unwrap_or_default();

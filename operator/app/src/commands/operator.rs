@@ -44,7 +44,9 @@ impl Args {
 
 /// Runs until a signal.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
-    let client = kube::Client::try_default().await?;
+    let client = kube::Client::try_default().await.map_err(|error| {
+        format!("find a cluster: {error}; run it in a pod, or set KUBECONFIG (without a cluster: gatefleet local DIR)")
+    })?;
     tokio::select! {
         ended = gatefleet_controllers::run(client, args.options()) => ended?,
         signal = stopped() => signal?,
