@@ -8,7 +8,7 @@ use std::{
 };
 
 use gatefleet_apply::{Events, Finding, Refusal, Weight, Writer};
-use gatefleet_distribute::Holdings;
+use gatefleet_distribute::{Holdings, ProxyHoldings};
 use gatefleet_infra::Holding;
 use gatefleet_names::{Kind, ObjectKey, Tier, TierKey};
 use gatefleet_routes::{Diagnostic, IngressOutcome, Severity};
@@ -88,7 +88,7 @@ impl Ingresses {
     /// Writes what changed; whether all went well.
     async fn publish(&self, sight: &Sight, report: &Report, memories: &mut Memories) -> bool {
         let mut well = true;
-        let mut addresses = BTreeMap::new();
+        let mut tiers = Tiers { sight, live: BTreeMap::new(), addresses: BTreeMap::new() };
         memories.ingresses.retain(|key, _| report.output.ingresses.contains_key(key));
         for (key, outcome) in &report.output.ingresses {
             let Some(ingress) = sight.view.state.ingresses.get(&key.namespace, &key.name) else {
@@ -99,9 +99,7 @@ impl Ingresses {
             if memory.uid != uid {
                 *memory = Memory { uid, ..Memory::default() };
             }
-            let Some(wanted) = wanted(sight, key, outcome, memory, &mut addresses) else {
-                continue;
-            };
+            let Some(wanted) = tiers.wanted(key, outcome, memory) else { continue };
             well &= self.write(ingress, wanted, memory).await;
         }
         well
@@ -177,51 +175,53 @@ fn findings(sight: &Sight, report: &Report) -> BTreeSet<(ObjectKey, Finding)> {
     translated.chain(refused).collect()
 }
 
-/// The addresses that the Ingress should show; `None`: whatever it shows is left alone.
-fn wanted(
-    sight: &Sight,
-    key: &ObjectKey,
-    outcome: &IngressOutcome,
-    memory: &mut Memory,
-    addresses: &mut BTreeMap<TierKey, BTreeSet<String>>,
-) -> Option<BTreeSet<String>> {
-    let Some(tier) = &outcome.publisher else {
-        memory.acknowledged = None;
-        // What we wrote is taken back; what somebody else wrote is not ours.
-        return memory
-            .published
-            .as_ref()
-            .filter(|(ours, _)| !ours.is_empty())
-            .map(|_| BTreeSet::new());
-    };
-    let held = memory.acknowledged.as_ref().is_some_and(|(held, _)| held == tier);
-    if !held && !is_acknowledged(sight, key, outcome, tier) {
-        return None;
-    }
-    memory.acknowledged = Some((tier.clone(), outcome.generation));
-    let found = addresses.entry(tier.clone()).or_insert_with(|| tier_addresses(&sight.view, tier));
-    Some(found.clone()).filter(|found| !found.is_empty())
+/// What all Ingresses of a tier have in common, looked up once.
+struct Tiers<'a> {
+    sight: &'a Sight,
+    live: BTreeMap<TierKey, Vec<Option<&'a ProxyHoldings>>>,
+    addresses: BTreeMap<TierKey, BTreeSet<String>>,
 }
 
-/// Whether every live proxy of the tier, and at least one, holds what was derived from the Ingress.
-fn is_acknowledged(
-    sight: &Sight,
-    key: &ObjectKey,
-    outcome: &IngressOutcome,
-    tier: &TierKey,
-) -> bool {
-    let Some(names) = outcome.tiers.get(tier).filter(|names| !names.is_empty()) else {
-        return false;
-    };
-    let proxies = sight.live_proxies(tier);
-    !proxies.is_empty()
-        && proxies.iter().all(|proxy| {
-            proxy.is_some_and(|proxy| {
-                let object = (key, outcome.generation);
-                sight.sent.holding(tier, object, proxy, |name| names.contains(name))
-                    == Holding::Current
-            })
-        })
+impl Tiers<'_> {
+    /// The addresses that the Ingress should show; `None`: whatever it shows is left alone.
+    fn wanted(
+        &mut self,
+        key: &ObjectKey,
+        outcome: &IngressOutcome,
+        memory: &mut Memory,
+    ) -> Option<BTreeSet<String>> {
+        let Some(tier) = &outcome.publisher else {
+            memory.acknowledged = None;
+            // What we wrote is taken back; what somebody else wrote is not ours.
+            let ours = memory.published.as_ref().filter(|(ours, _)| !ours.is_empty());
+            return ours.map(|_| BTreeSet::new());
+        };
+        let held = memory.acknowledged.as_ref().is_some_and(|(held, _)| held == tier);
+        if !held && !self.is_acknowledged(key, outcome, tier) {
+            return None;
+        }
+        memory.acknowledged = Some((tier.clone(), outcome.generation));
+        let addresses = self.addresses.entry(tier.clone());
+        let found = addresses.or_insert_with(|| tier_addresses(&self.sight.view, tier));
+        Some(found.clone()).filter(|found| !found.is_empty())
+    }
+
+    /// Whether every live proxy of the tier, and at least one, holds what was derived from the Ingress.
+    fn is_acknowledged(
+        &mut self,
+        key: &ObjectKey,
+        outcome: &IngressOutcome,
+        tier: &TierKey,
+    ) -> bool {
+        let Some(names) = outcome.tiers.get(tier).filter(|names| !names.is_empty()) else {
+            return false;
+        };
+        let sight = self.sight;
+        let live = self.live.entry(tier.clone()).or_insert_with(|| sight.live_proxies(tier));
+        let object = (key, outcome.generation);
+        let holds = |proxy| sight.sent.holding(tier, object, proxy, names) == Holding::Current;
+        !live.is_empty() && live.iter().all(|proxy| proxy.is_some_and(holds))
+    }
 }
 
 /// As the GatewayConfig shows them.

@@ -43,15 +43,16 @@ impl Sent {
         self.tiers.lock().unwrap_or_else(PoisonError::into_inner).remove(tier);
     }
 
-    /// Whether `proxy` holds `object` at `generation`, judged by the resources that `concerns` picks by name.
+    /// Whether `proxy` holds `object` at `generation`, judged by those of the resources called `names` that were
+    /// sent.
     pub(crate) fn holding(
         &self,
         tier: &TierKey,
         (object, generation): (&ObjectKey, i64),
         proxy: &ProxyHoldings,
-        concerns: impl Fn(&str) -> bool,
+        names: &BTreeSet<String>,
     ) -> Holding {
-        let held = held_by(proxy, concerns);
+        let held = held_by(proxy, names.iter());
         let tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
         tiers.get(tier).map_or(Holding::Behind, |ledger| ledger.holding(object, generation, &held))
     }
@@ -64,7 +65,7 @@ impl Sent {
         (object, generation): (&ObjectKey, i64),
         proxy: &ProxyHoldings,
     ) -> Holding {
-        let held = held_by(proxy, |name| names.iter().any(|wanted| wanted == name));
+        let held = held_by(proxy, names.iter());
         let tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
         tiers
             .get(tier)
@@ -72,12 +73,16 @@ impl Sent {
     }
 }
 
+/// Looked up by name: a proxy holds thousands of others.
 fn held_by(
     proxy: &ProxyHoldings,
-    concerns: impl Fn(&str) -> bool,
+    names: impl Iterator<Item: AsRef<str>>,
 ) -> BTreeMap<String, HeldResource> {
-    let resources = proxy.resources.iter().filter(|(name, _)| concerns(name));
-    resources.map(|(name, held)| (name.to_string(), held_resource(held))).collect()
+    let held = names.filter_map(|name| {
+        let name = name.as_ref();
+        Some((name.to_owned(), held_resource(proxy.resources.get(name)?)))
+    });
+    held.collect()
 }
 
 fn held_resource(held: &Held) -> HeldResource {
