@@ -132,7 +132,7 @@ async fn serve(
         }
         Source::File(path) => {
             tokio::spawn(follow_file(path, engine, state));
-            if let Some((name, problem)) = first_refused_listener(follow).await {
+            if let Some((name, problem)) = no_listener_served(follow).await {
                 return Err(Error::Listener(name, problem));
             }
         }
@@ -148,18 +148,23 @@ fn pod() -> PodIdentity {
     PodIdentity { name: variable("POD_NAME"), uid: variable("POD_UID") }
 }
 
-/// Waits for the first configuration of a file; a listener that cannot be served then is the user's mistake.
-async fn first_refused_listener(
+/// Waits for the first configuration of a file. When none of its listeners can be served, that is the user's
+/// mistake; one that others outlive is reported and stays unbound.
+async fn no_listener_served(
     mut channel: watch::Receiver<ChannelState>,
 ) -> Option<(String, String)> {
     let installed = |state: &ChannelState| state.installs > 0 || !state.outcomes.is_empty();
     let state = channel.wait_for(installed).await.ok()?.clone();
-    state.outcomes.iter().find_map(|(name, outcome)| match outcome {
-        Outcome::Refused { message, .. } if name.starts_with("listener/") => {
-            Some((name.to_string(), message.to_string()))
+    let mut refused = None;
+    for (name, outcome) in state.outcomes.iter().filter(|(name, _)| name.starts_with("listener/")) {
+        match outcome {
+            Outcome::Refused { message, .. } => {
+                refused = Some((name.to_string(), message.to_string()))
+            }
+            _ => return None,
         }
-        _ => None,
-    })
+    }
+    refused
 }
 
 /// Says in the log what became of each configuration.
