@@ -207,6 +207,11 @@ async fn a_custom_resource_is_declared_applied_explained_edited_and_deleted() {
         ),
         "{wrong}"
     );
+    edit_and_delete(&s).await;
+}
+
+/// The rest of a gadget's life.
+async fn edit_and_delete(s: &Setup) {
     s.file("editor", "#!/bin/sh\nsed -i 's/size: 3/size: 4/' \"$1\"\n");
     std::process::Command::new("chmod")
         .arg("+x")
@@ -270,60 +275,63 @@ async fn server_side_apply_and_its_conflicts() {
     s.kubectl("delete -f e.yaml --cascade=foreground").await.ok();
 }
 
+/// Command, how to look at what it made, and what is seen.
+const CREATED: &[(&str, &str, &str)] = &[
+    ("create namespace extra", "get namespace extra -o jsonpath={.status.phase}", "Active"),
+    ("create configmap cm --from-literal=a=b", "get cm cm -o jsonpath={.data.a}", "b"),
+    (
+        "create secret generic sec --from-literal=a=b",
+        "get secret sec -o jsonpath={.data.a},{.type}",
+        "Yg==,Opaque",
+    ),
+    ("create serviceaccount sa", "get sa sa -o name", "serviceaccount/sa"),
+    (
+        "create deployment dep --image=web:1 --port=80 --replicas=2",
+        "get deploy dep -o jsonpath={.spec.replicas},{..containerPort}",
+        "2,80",
+    ),
+    (
+        "expose deployment dep --port=80 --target-port=http",
+        "get svc dep -o jsonpath={.spec.ports[0].targetPort},{.spec.selector.app}",
+        "http,dep",
+    ),
+    (
+        "create service clusterip svc --tcp=80:8080",
+        "get svc svc -o jsonpath={.spec.ports[0].targetPort}",
+        "8080",
+    ),
+    (
+        "create ingress ing --class=c --rule=a.example.com/x*=svc:80,tls=t",
+        "get ing ing -o jsonpath={..pathType},{..number},{.spec.tls[0].secretName}",
+        "Prefix,80,t",
+    ),
+    (
+        "create role r --verb=get --resource=pods",
+        "get role r -o jsonpath={.rules[0].verbs}",
+        "[\"get\"]",
+    ),
+    (
+        "create poddisruptionbudget pdb --selector=a=b --min-available=50%",
+        "get pdb pdb -o jsonpath={.spec.minAvailable}",
+        "50%",
+    ),
+    (
+        "run pod --image=web:1 --env=A=B",
+        "get pod pod -o jsonpath={..env[0].value},{.status.phase}",
+        "B,Pending",
+    ),
+    ("autoscale deployment dep --max=5", "get hpa dep -o jsonpath={.spec.maxReplicas}", "5"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn creating_sends_protobuf() {
     let s = setup().await;
     s.file("plain.txt", "hello");
-    for (command, look, expected) in [
-        ("create namespace extra", "get namespace extra -o jsonpath={.status.phase}", "Active"),
-        ("create configmap cm --from-literal=a=b", "get cm cm -o jsonpath={.data.a}", "b"),
-        (
-            "create secret generic sec --from-literal=a=b",
-            "get secret sec -o jsonpath={.data.a},{.type}",
-            "Yg==,Opaque",
-        ),
-        ("create serviceaccount sa", "get sa sa -o name", "serviceaccount/sa"),
-        (
-            "create deployment dep --image=web:1 --port=80 --replicas=2",
-            "get deploy dep -o jsonpath={.spec.replicas},{..containerPort}",
-            "2,80",
-        ),
-        (
-            "expose deployment dep --port=80 --target-port=http",
-            "get svc dep -o jsonpath={.spec.ports[0].targetPort},{.spec.selector.app}",
-            "http,dep",
-        ),
-        (
-            "create service clusterip svc --tcp=80:8080",
-            "get svc svc -o jsonpath={.spec.ports[0].targetPort}",
-            "8080",
-        ),
-        (
-            "create ingress ing --class=c --rule=a.example.com/x*=svc:80,tls=t",
-            "get ing ing -o jsonpath={..pathType},{..number},{.spec.tls[0].secretName}",
-            "Prefix,80,t",
-        ),
-        (
-            "create role r --verb=get --resource=pods",
-            "get role r -o jsonpath={.rules[0].verbs}",
-            "[\"get\"]",
-        ),
-        (
-            "create poddisruptionbudget pdb --selector=a=b --min-available=50%",
-            "get pdb pdb -o jsonpath={.spec.minAvailable}",
-            "50%",
-        ),
-        (
-            "run pod --image=web:1 --env=A=B",
-            "get pod pod -o jsonpath={..env[0].value},{.status.phase}",
-            "B,Pending",
-        ),
-        ("autoscale deployment dep --max=5", "get hpa dep -o jsonpath={.spec.maxReplicas}", "5"),
-    ] {
+    for (command, look, expected) in CREATED {
         s.kubectl(command).await.ok();
         assert_eq!(
             s.kubectl(look).await.ok(),
-            expected.to_owned() + if look.ends_with("name") { "\n" } else { "" },
+            (*expected).to_owned() + if look.ends_with("name") { "\n" } else { "" },
             "{command}"
         );
     }

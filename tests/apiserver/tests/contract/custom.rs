@@ -153,22 +153,21 @@ async fn defaults_and_pruning(c: Context) {
     assert!(bare.get("spec").is_none(), "an absent parent gets no defaults: {bare}");
 }
 
-async fn validation_names_every_field(c: Context) {
-    let group = declare(
-        &c,
-        json!({"type": "object", "required": ["must"], "properties": {
-            "must": {"type": "string"}, "kind": {"type": "string", "enum": ["a", "b"]},
-            "number": {"type": "integer", "minimum": 1, "maximum": 10}, "text": {"type": "string", "pattern": "^x+$", "minLength": 2, "maxLength": 3},
-            "list": {"type": "array", "maxItems": 1, "items": {"type": "string"}},
-            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-            "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
-            "one": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
-        }}),
-        json!({}),
-    )
-    .await;
-    let path = c.group(&format!("{group}/v1"), "things");
-    for (spec, expected) in [
+/// A schema with one field for each bound.
+fn bounded() -> Value {
+    json!({"type": "object", "required": ["must"], "properties": {
+        "must": {"type": "string"}, "kind": {"type": "string", "enum": ["a", "b"]},
+        "number": {"type": "integer", "minimum": 1, "maximum": 10}, "text": {"type": "string", "pattern": "^x+$", "minLength": 2, "maxLength": 3},
+        "list": {"type": "array", "maxItems": 1, "items": {"type": "string"}},
+        "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
+        "one": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+    }})
+}
+
+/// Specs that the schema refuses, and how.
+fn refused_specs() -> Vec<(Value, &'static str)> {
+    vec![
         (json!({}), "spec.must: Required value"),
         (
             json!({"must": 1}),
@@ -216,7 +215,13 @@ async fn validation_names_every_field(c: Context) {
             json!({"must": "", "one": "x"}),
             "spec.one: Invalid value: \"string\": spec.one in body must be of type object: \"string\"",
         ),
-    ] {
+    ]
+}
+
+async fn validation_names_every_field(c: Context) {
+    let group = declare(&c, bounded(), json!({})).await;
+    let path = c.group(&format!("{group}/v1"), "things");
+    for (spec, expected) in refused_specs() {
         let answer = c.post(&path, &thing(&group, spec.clone())).await;
         let message = answer.refused(422, "Invalid");
         assert!(message.starts_with(&format!("Thing.{group} \"a\" is invalid: ")), "{message}");

@@ -3,7 +3,6 @@
     clippy::needless_pass_by_value,
     clippy::print_stderr,
     clippy::similar_names,
-    clippy::too_many_lines,
     clippy::unwrap_used,
     reason = "cases are tables of requests; they fail by panicking and say why"
 )]

@@ -18,36 +18,9 @@ fn columns(table: &Value) -> Vec<&str> {
     definitions.filter(|d| d["priority"] == 0).map(|d| d["name"].as_str().unwrap()).collect()
 }
 
-async fn built_in_tables(c: Context) {
-    c.config_map("a", &json!({"k": "v", "l": "w"})).await;
-    let maps =
-        table(&c, &format!("{}?fieldSelector=metadata.name%3Da", c.core("configmaps"))).await;
-    assert_eq!((&maps["kind"], &maps["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
-    assert_eq!(columns(&maps), ["Name", "Data", "Age"]);
-    assert_eq!(maps["columnDefinitions"][0]["format"], "name");
-    assert_eq!(
-        (&maps["rows"][0]["cells"][0], &maps["rows"][0]["cells"][1]),
-        (&json!("a"), &json!(2))
-    );
-    assert_eq!(maps["rows"][0]["object"]["kind"], "PartialObjectMetadata");
-    let whole = table(&c, &format!("{}?includeObject=Object", c.core("configmaps/a"))).await;
-    assert_eq!(whole["rows"][0]["object"]["data"]["k"], "v");
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 31999}]}});
-    let made = c.post(&c.core("services"), &service).await.ok();
-    let services = table(&c, &c.core("services")).await;
-    assert_eq!(columns(&services), ["Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age"]);
-    let cells = services["rows"][0]["cells"].as_array().unwrap();
-    assert_eq!(
-        cells[..5],
-        [
-            json!("s"),
-            json!("NodePort"),
-            made["spec"]["clusterIP"].clone(),
-            json!("<none>"),
-            json!("80:31999/TCP")
-        ]
-    );
-    for (path, expected) in [
+/// What kubectl shows of each kind.
+fn columns_of_kinds(c: &Context) -> Vec<(String, Vec<&'static str>)> {
+    vec![
         (
             c.group("apps/v1", "deployments"),
             vec!["Name", "Ready", "Up-to-date", "Available", "Age"],
@@ -78,7 +51,39 @@ async fn built_in_tables(c: Context) {
             "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".into(),
             vec!["Name", "Created At"],
         ),
-    ] {
+    ]
+}
+
+async fn built_in_tables(c: Context) {
+    c.config_map("a", &json!({"k": "v", "l": "w"})).await;
+    let maps =
+        table(&c, &format!("{}?fieldSelector=metadata.name%3Da", c.core("configmaps"))).await;
+    assert_eq!((&maps["kind"], &maps["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
+    assert_eq!(columns(&maps), ["Name", "Data", "Age"]);
+    assert_eq!(maps["columnDefinitions"][0]["format"], "name");
+    assert_eq!(
+        (&maps["rows"][0]["cells"][0], &maps["rows"][0]["cells"][1]),
+        (&json!("a"), &json!(2))
+    );
+    assert_eq!(maps["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    let whole = table(&c, &format!("{}?includeObject=Object", c.core("configmaps/a"))).await;
+    assert_eq!(whole["rows"][0]["object"]["data"]["k"], "v");
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 31999}]}});
+    let made = c.post(&c.core("services"), &service).await.ok();
+    let services = table(&c, &c.core("services")).await;
+    assert_eq!(columns(&services), ["Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age"]);
+    let cells = services["rows"][0]["cells"].as_array().unwrap();
+    assert_eq!(
+        cells[..5],
+        [
+            json!("s"),
+            json!("NodePort"),
+            made["spec"]["clusterIP"].clone(),
+            json!("<none>"),
+            json!("80:31999/TCP")
+        ]
+    );
+    for (path, expected) in columns_of_kinds(&c) {
         assert_eq!(columns(&table(&c, &path).await), expected, "{path}");
     }
 }
