@@ -90,7 +90,8 @@ fn localised(case: &str, port: u16) -> Value {
         // Content changes, so the reader must compute versions anew.
         resource.as_object_mut().unwrap().remove("version");
         let name = resource["name"].as_str().unwrap().to_owned();
-        for endpoint in resource["endpoints"]["endpoints"].as_array_mut().into_iter().flatten() {
+        let endpoints = resource.pointer_mut("/endpoints/endpoints").and_then(Value::as_array_mut);
+        for endpoint in endpoints.into_iter().flatten() {
             endpoint["addresses"] = json!(["127.0.0.1"]);
             endpoint["port"] = json!(backend(name.split('/').nth(2).unwrap()));
         }
