@@ -41,7 +41,8 @@ const CASES: &[(&str, Shows)] = &[
     ("subsets", Answers("shop.example", "/", &[("503", 400)])),
     ("tcp", Refuses("listener/l4", "listener.tcp")),
     // Its backend wants TLS and ours speaks none: a handshake must fail, never fall back to plaintext.
-    ("tls-per-backend-port", Answers("shop.example", "/", &[("502", 400)])),
+    ("tls-per-backend-port", Answers("shop.example", "/secure", &[("502", 400)])),
+    ("tls-per-backend-port", Answers("shop.example", "/plain", &[("v1", 400)])),
     ("udp", Refuses("listener/l4", "listener.udp")),
 ];
 
