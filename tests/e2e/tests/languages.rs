@@ -62,6 +62,10 @@ fn backend(name: &str) -> u16 {
             std::thread::spawn(move || {
                 let (mut head, mut bytes) = (String::new(), [0; 4096]);
                 while let Ok(read @ 1..) = stream.read(&mut bytes) {
+                    // The first byte of a TLS handshake: this backend speaks none.
+                    if bytes.first() == Some(&0x16) {
+                        return;
+                    }
                     head.push_str(&String::from_utf8_lossy(&bytes[..read]));
                     if !head.ends_with("\r\n\r\n") {
                         continue;
