@@ -159,7 +159,7 @@ async fn no_listener_served(
     for (name, outcome) in state.outcomes.iter().filter(|(name, _)| name.starts_with("listener/")) {
         match outcome {
             Outcome::Refused { message, .. } => {
-                refused = Some((name.to_string(), message.to_string()))
+                refused = Some((name.to_string(), message.to_string()));
             }
             _ => return None,
         }
