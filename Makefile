@@ -5,9 +5,9 @@ DENY   := cargo-deny-0.20.2
 DIR    ?= examples/quickstart
 # Whole-workspace builds, so that dependencies keep the features that `make test` built them with.
 KUBE       := gatefleet-tests-apiserver/kube,gatefleet-tests-scenario/kube,gatefleet-tests-e2e/kube
-KUBE_TESTS := contract differential refused stories kubectl peers readme
+KUBE_TESTS := contract differential refused stories kubectl peers
 
-.PHONY: help local test test-kube e2e lint deny crds golden fuzz bench
+.PHONY: help local test test-kube test-readme lint deny crds golden fuzz bench
 help: ## Print this list.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -21,6 +21,9 @@ test: ## Every test that needs cargo alone.
 test-kube: ## The contract, scenario and kubectl tests against a real kube-apiserver (needs Go >= 1.26).
 	tests/kube/build
 	cargo test --workspace --features $(KUBE) $(addprefix --test ,$(KUBE_TESTS))
+
+test-readme: ## Every command of the README as it stands there (a release build: some ten minutes).
+	cargo test --workspace --features $(KUBE) --test readme
 
 lint: ## Format and clippy, warnings denied.
 	cargo fmt --all --check
