@@ -324,7 +324,7 @@ pub enum PathRewrite {
     Full(String),
     /// The matched prefix.
     Prefix(String),
-    /// The whole path becomes the substitution, with `$1`…`$9` from the first hit.
+    /// The whole path becomes the substitution, with `$1`…`$9` from the first hit; `$$` is a dollar sign.
     Regex {
         /// What is looked for.
         regex: Regex,

@@ -196,6 +196,7 @@ async fn urls_are_rewritten() {
         ("/", regex("/(.)(.)", "/$1/$2"), "/ab", "/a/b"),
         ("/", regex("/x/(.*)", "$1"), "/x/y", "/y"),
         ("/", regex("/(.*)", "/a/$1$1/b"), "/.x", "/a/.x.x/b"),
+        ("/", regex("/(.*)", "/$$1$/$$$1"), "/a", "/$1$/$a"),
         ("/", json!({"host": "inner.example:81"}), "/old", "/old"),
     ] {
         let rules = json!([{"at": {"prefix": at}, "filters": [{"urlRewrite": rewrite}]}]);

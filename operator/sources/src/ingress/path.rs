@@ -55,7 +55,7 @@ pub(super) fn parse_path(
         Ok(groups) => {
             path.form = Some(RegexForm { text: text.to_owned(), pattern: text.to_owned() });
             if let Some(target) = target {
-                let (target, lost) = without_groups_above(groups, target);
+                let (target, lost) = substitution(groups, target);
                 (path.rewrite, path.lost_groups) = (Some(rewrite(text, target)), lost);
             }
         }
@@ -79,18 +79,23 @@ fn rewrite(pattern: &str, substitution: String) -> Filter {
     Filter::Rewrite(Rewrite { host: String::new(), path: Some(path) })
 }
 
-/// As in nginx, a group that the path does not have stands for nothing. Answers whether there is one.
-fn without_groups_above(groups: usize, target: &str) -> (String, bool) {
+/// The substitution that `target` stands for. As in nginx, a group that the path does not have stands for nothing, and
+/// a dollar sign before anything else for itself. Answers whether a group was lost.
+fn substitution(groups: usize, target: &str) -> (String, bool) {
     let (mut kept, mut lost) = (String::with_capacity(target.len()), false);
     let mut rest = target.chars().peekable();
     while let Some(c) = rest.next() {
-        let group =
-            rest.peek().and_then(|next| next.to_digit(10)).filter(|group| c == '$' && *group > 0);
-        if group.is_some_and(|group| usize::try_from(group).is_ok_and(|group| group > groups)) {
-            rest.next();
-            lost = true;
-        } else {
+        if c != '$' {
             kept.push(c);
+            continue;
+        }
+        match rest.next_if(|next| matches!(next, '1'..='9')) {
+            // What follows must not become the name of a group once this one is gone.
+            None => kept.push_str("$$"),
+            Some(digit) if digit.to_digit(10).is_some_and(|group| group as usize <= groups) => {
+                kept.extend([c, digit]);
+            }
+            Some(_) => lost = true,
         }
     }
     (kept, lost)
@@ -110,9 +115,11 @@ mod tests {
             (2, "/new/$1/$2", "/new/$1/$2", false),
             (1, "/new/$1/$2", "/new/$1/", true),
             (0, "/$1", "/", true),
-            (0, "/$0/$/x$", "/$0/$/x$", false),
+            (0, "/$0/$/x$", "/$$0/$$/x$$", false),
+            (0, "/$$11", "/$$1", true),
+            (1, "/$$1", "/$$$1", false),
         ] {
-            assert_eq!(without_groups_above(groups, target), (kept.to_owned(), lost), "{target}");
+            assert_eq!(substitution(groups, target), (kept.to_owned(), lost), "{target}");
         }
     }
 }

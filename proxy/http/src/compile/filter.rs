@@ -190,19 +190,18 @@ fn compile_regex(source: &v1::RegexRewrite) -> Result<(Pattern, Box<[Piece]>), C
     Ok((pattern, pieces))
 }
 
-/// `$1` to `$9` are groups; any other dollar sign is text.
+/// `$1` to `$9` are groups, `$$` is a dollar sign; any other dollar sign is text.
 fn compile_substitution(text: &str) -> Box<[Piece]> {
     let mut pieces = Vec::new();
     let mut literal = Vec::new();
     let mut bytes = text.bytes().peekable();
     while let Some(byte) = bytes.next() {
-        let group =
-            bytes.peek().copied().filter(|next| byte == b'$' && (b'1'..=b'9').contains(next));
-        let Some(digit) = group else {
+        let marked =
+            bytes.next_if(|next| byte == b'$' && matches!(next, b'$' | b'1'..=b'9'));
+        let Some(digit) = marked.filter(|next| *next != b'$') else {
             literal.push(byte);
             continue;
         };
-        bytes.next();
         if !literal.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
         }
