@@ -196,8 +196,7 @@ fn compile_substitution(text: &str) -> Box<[Piece]> {
     let mut literal = Vec::new();
     let mut bytes = text.bytes().peekable();
     while let Some(byte) = bytes.next() {
-        let marked =
-            bytes.next_if(|next| byte == b'$' && matches!(next, b'$' | b'1'..=b'9'));
+        let marked = bytes.next_if(|next| byte == b'$' && matches!(next, b'$' | b'1'..=b'9'));
         let Some(digit) = marked.filter(|next| *next != b'$') else {
             literal.push(byte);
             continue;
