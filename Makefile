@@ -22,7 +22,7 @@ test-kube: ## The contract, scenario and kubectl tests against a real kube-apise
 	tests/kube/build
 	cargo test --workspace --features $(KUBE) $(addprefix --test ,$(KUBE_TESTS))
 
-test-readme: ## Every command of the README as it stands there (a release build: some ten minutes).
+test-readme: ## Every command of the README as it stands there (a release build: some minutes).
 	cargo test --workspace --features $(KUBE) --test readme
 
 lint: ## Format and clippy, warnings denied.
@@ -41,6 +41,6 @@ crds: ## Write the CRD's YAML and the generated references anew.
 golden: ## Write the golden cases' expectations anew (then read the diff).
 	UPDATE_EXPECT=1 cargo test -p gatefleet-tests-golden
 
-bench: ## Start-to-Listening time and change-to-served P50/P99, with release binaries.
-	cargo build --release
-	cargo test --release -p gatefleet-tests-e2e --test bench -- --ignored --nocapture
+bench: ## Start-to-Listening, change-to-served P50/P99 and requests per CPU second beside nginx, with the binaries that are shipped.
+	cargo build --profile dist
+	GATEFLEET_PROGRAMS=$(abspath $(TARGET))/dist cargo test --workspace --test bench --test throughput -- --ignored --nocapture

@@ -176,6 +176,11 @@ impl Alone {
         }
     }
 
+    /// The process id of the proxy.
+    pub fn pid(&self) -> u32 {
+        self.proxy.id()
+    }
+
     /// One of its ports.
     pub fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.address), port)

@@ -4,6 +4,7 @@
 
 mod alone;
 mod local;
+pub mod packages;
 pub mod processes;
 
 pub use alone::{Alone, HOST};

@@ -11,19 +11,7 @@ use std::{
 };
 
 use gatefleet_test_support::raw::{self, Load, Plan};
-
-/// nginx, from the system's package manager when it is not there.
-fn nginx() -> &'static str {
-    let found =
-        |program: &str| Command::new(program).arg("-v").stderr(Stdio::null()).status().is_ok();
-    if !found("nginx") {
-        let install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends nginx-light";
-        let status =
-            Command::new("sh").args(["-c", install]).stdout(Stdio::null()).status().unwrap();
-        assert!(status.success(), "install nginx: {status}");
-    }
-    "nginx"
-}
+use gatefleet_tests_e2e::packages::installed;
 
 struct Peer(Child);
 
@@ -47,7 +35,13 @@ fn the_client_notices_an_nginx_that_reloads() {
     );
     fs::write(&config, text).unwrap();
     let arguments = ["-c", config.to_str().unwrap(), "-p", home.path().to_str().unwrap()];
-    let peer = Peer(Command::new(nginx()).args(arguments).stderr(Stdio::null()).spawn().unwrap());
+    let peer = Peer(
+        Command::new(installed("nginx", "nginx-light"))
+            .args(arguments)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
     wait_for(free);
 
     let load = Load::start(Plan {

@@ -17,14 +17,17 @@ pub fn checkout() -> PathBuf {
         .unwrap_or_else(|error| panic!("find the checkout at {}: {error}", root.display()))
 }
 
-/// The path of `gatefleet`, `gatefleet-proxy` or `gatefleet-echo`, built in this test's own profile.
+/// The path of `gatefleet`, `gatefleet-proxy` or `gatefleet-echo`, built in this test's own profile; where
+/// `GATEFLEET_PROGRAMS` names a directory, they are taken from there as they are (benchmarks: release binaries under a
+/// harness that need not be one).
 ///
 /// # Panics
 ///
 /// When the build fails or the program does not exist.
 pub fn program(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let path = BUILT.get_or_init(build).join(name);
+    let given = || std::env::var_os("GATEFLEET_PROGRAMS").map(PathBuf::from);
+    let path = BUILT.get_or_init(|| given().unwrap_or_else(build)).join(name);
     assert!(
         path.is_file(),
         "find program {name} in {}: it is no binary of this workspace",
