@@ -110,7 +110,7 @@ fn measure(pid: u32, address: SocketAddr, path: &str) -> f64 {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!said.contains("Non-2xx") && !said.contains("Socket errors"), "{said}");
     let answers = said.lines().find_map(|line| line.split_once(" requests in ")).unwrap().0.trim();
-    f64::from(answers.parse::<u32>().unwrap()) * per_second
+    f64::from(answers.parse::<u32>().unwrap()) * TICKS_PER_SECOND
         / f64::from(u32::try_from(spent).unwrap())
 }
 
