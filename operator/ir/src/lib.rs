@@ -12,10 +12,11 @@ mod merge;
 mod model;
 mod precedence;
 mod server_name;
+mod side_host;
 
 pub use claim::{
-    AlternativeClaim, Claim, Claimant, HostSettings, Language, RegexForm, RuleClaim, Scope,
-    TlsRedirect,
+    AlternativeClaim, Claim, Claimant, HostSettings, Language, RegexForm, RootClaim, RuleClaim,
+    Scope, SideHost, SideService, TlsRedirect,
 };
 pub use diagnostic::{Diagnostic, Reason, Severity};
 pub use listener::{
@@ -29,3 +30,4 @@ pub use model::{
     ValueMatch, WeightedBackend,
 };
 pub use server_name::{MergedServerName, ServerName, merge_server_name};
+pub use side_host::{SideHosts, redirect_host, settle_side_hosts};

@@ -350,6 +350,9 @@ pub struct Redirect {
     pub only_plaintext: bool,
     /// Without one trailing slash.
     pub trim_slash: bool,
+    /// The Location as a whole, instead of scheme, host, port and path; empty: made of these. `{scheme}`, `{host}`,
+    /// `{authority}`, `{target}`, `{path}`, `{query}` and `{?}` stand for parts of the request.
+    pub location: String,
 }
 
 impl Redirect {

@@ -37,6 +37,8 @@ fn claim(name: &str, created: i64, language: Language, rules: Vec<RuleClaim>) ->
         settings: HostSettings::default(),
         rules,
         alternatives: Vec::new(),
+        root: None,
+        side_hosts: Vec::new(),
     }
 }
 

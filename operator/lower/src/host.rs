@@ -44,6 +44,15 @@ pub fn lower_host(scope: &Scope, pattern: &HostPattern, host: &Host) -> LoweredH
     LoweredHost { resource, backends: lowering.backends, policies: lowering.policies }
 }
 
+/// What is served at `pattern` as well: the rules of the virtual host `of`. `None`: it is no virtual host.
+#[must_use]
+pub fn lower_alias(scope: &Scope, pattern: &HostPattern, of: &Resource) -> Option<Resource> {
+    let Some(Body::VirtualHost(host)) = &of.body else { return None };
+    let hostname = Some(lower_pattern(pattern));
+    let body = v1::VirtualHost { hostname, ..host.clone() };
+    Some(seal(virtual_host_name(scope, pattern), Body::VirtualHost(body)))
+}
+
 /// A hostname pattern on the wire.
 pub(crate) fn lower_pattern(pattern: &HostPattern) -> v1::HostPattern {
     use v1::host_pattern::Kind;
@@ -231,10 +240,17 @@ fn lower_redirect(said: &Redirect) -> v1::Redirect {
         scheme: said.scheme.clone(),
         host: said.host.clone(),
         port: said.port.into(),
-        path: (!said.path.is_empty()).then(|| redirect::Path::Full(said.path.clone())),
+        path: lower_redirect_path(said),
         only_plaintext: said.only_plaintext,
         trim_slash: said.trim_slash,
     }
+}
+
+fn lower_redirect_path(said: &Redirect) -> Option<redirect::Path> {
+    if !said.location.is_empty() {
+        return Some(redirect::Path::Location(said.location.clone()));
+    }
+    (!said.path.is_empty()).then(|| redirect::Path::Full(said.path.clone()))
 }
 
 fn lower_direct(said: &Direct) -> v1::DirectResponse {

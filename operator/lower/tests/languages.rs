@@ -137,6 +137,8 @@ fn claim(name: &str, created: i64, rules: Vec<RuleClaim>) -> Claim {
         settings: HostSettings::default(),
         rules,
         alternatives: Vec::new(),
+        root: None,
+        side_hosts: Vec::new(),
     }
 }
 

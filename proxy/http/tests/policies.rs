@@ -259,6 +259,25 @@ async fn redirects_name_the_place() {
         (json!({"full": "/new?z"}), target("/x?y"), 302, "http://a.example/new?z"),
         (json!({"prefix": "/new"}), target("/x/z"), 302, "http://a.example/new/x/z"),
         (json!({}), target("//evil.example/x"), 302, "http://a.example//evil.example/x"),
+        (
+            json!({"location": "https://b.example{target}"}),
+            target("/x/../y?z"),
+            302,
+            "https://b.example/y?z",
+        ),
+        (
+            json!({"location": "{scheme}://{authority}/new"}),
+            Ask { host: "A.example:8080", tls: true, ..target("/x?y") },
+            302,
+            "https://A.example:8080/new",
+        ),
+        (
+            json!({"location": "/to?host={host}&path={path}{?}{query}"}),
+            Ask { host: "A.example:8080", ..target("/x?y") },
+            302,
+            "/to?host=a.example&path=/x?y",
+        ),
+        (json!({"location": "/to{path}{?}{query}"}), target("/x"), 302, "/to/x"),
         (json!({"status": 301}), Ask { host: "A.example:8080", ..PLAIN }, 301, "http://a.example/"),
         (json!({}), Ask { method: "POST", body: "hello", ..PLAIN }, 302, "http://a.example/"),
     ] {
@@ -568,6 +587,9 @@ fn refused_rules() -> Refused {
             "scheme",
         ),
         (json!([{"redirect": {"host": "a b"}}]), "rules[0].redirect.host", "a b"),
+        (json!([{"redirect": {"location": "a b"}}]), "rules[0].redirect.location", "a b"),
+        (json!([{"redirect": {"location": "/{x"}}]), "rules[0].redirect.location", "{x}"),
+        (json!([{"redirect": {"location": ""}}]), "rules[0].redirect.location", "empty"),
     ]
 }
 

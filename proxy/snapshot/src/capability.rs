@@ -16,6 +16,8 @@ pub const PROXY_PROTOCOL: &str = "listener.proxy-protocol";
 pub const MATCH_REGEX: &str = "http.match.regex";
 /// Rewrites by regular expression.
 pub const REWRITE_REGEX: &str = "http.rewrite.regex";
+/// Redirects to a Location that is written as a whole.
+pub const REDIRECT_LOCATION: &str = "http.redirect.location";
 /// Copies of requests to another backend.
 pub const MIRROR: &str = "http.mirror";
 /// Answers to cross-origin preflights.
@@ -40,7 +42,7 @@ pub const BACKEND_CLIENT_CERTIFICATE: &str = "backend.client-certificate";
 pub const SOURCE_RANGES: &str = "policy.source-ranges";
 
 /// All of them.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     LISTENER_TLS,
     LISTENER_TCP,
     LISTENER_UDP,
@@ -48,6 +50,7 @@ pub const ALL: [&str; 18] = [
     PROXY_PROTOCOL,
     MATCH_REGEX,
     REWRITE_REGEX,
+    REDIRECT_LOCATION,
     MIRROR,
     CORS,
     ALTERNATIVES,

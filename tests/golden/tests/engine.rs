@@ -18,6 +18,15 @@ fn path() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Text like URLs with nginx's variables, and text like nothing.
+fn location() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "(https?://|/|\\$scheme://)[a-z0-9./?#%{}$]{0,16}",
+        "https://(a|\\$host|\\$\\{host\\}|\\$request_uri|\\$args|\\$x){0,4}",
+        ".{0,24}",
+    ]
+}
+
 fn annotations() -> impl Strategy<Value = Value> {
     let entry = prop_oneof![
         (Just("use-regex"), Just("true".to_owned())),
@@ -34,6 +43,14 @@ fn annotations() -> impl Strategy<Value = Value> {
         (Just("auth-url"), ".{0,12}"),
         (Just("backend-protocol"), Just("HTTPS".to_owned())),
         (Just("force-ssl-redirect"), Just("true".to_owned())),
+        (Just("app-root"), "(/|http://).{0,12}"),
+        (Just("permanent-redirect"), location()),
+        (Just("permanent-redirect-code"), "-?[0-9]{0,5}"),
+        (Just("temporal-redirect"), location()),
+        (Just("temporal-redirect-code"), "-?[0-9]{0,5}"),
+        (Just("relative-redirects"), Just("true".to_owned())),
+        (Just("server-alias"), "([a-z.*~]{0,8},){0,3}"),
+        (Just("from-to-www-redirect"), Just("true".to_owned())),
     ];
     prop::collection::vec(entry, 0..5).prop_map(|entries| {
         let named = |(name, value): (&str, String)| {

@@ -2,8 +2,10 @@
 
 mod canary;
 mod parse;
+mod redirect;
 mod registry;
 
 pub(crate) use canary::Canary;
 pub(crate) use parse::{Annotations, BackendProtocol};
+pub(crate) use redirect::HostWide;
 pub use registry::{ServedAnnotation, served_annotations};

@@ -1,12 +1,13 @@
 //! From text to types, with a finding for everything that cannot be honoured.
 
-use gatefleet_ir::{Diagnostic, Reason, TlsRedirect};
+use gatefleet_ir::{Diagnostic, Reason, Redirect, TlsRedirect};
 use gatefleet_names::ObjectKey;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Canary,
+    Canary, HostWide,
+    redirect::parse_redirect,
     registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
 };
 
@@ -19,6 +20,9 @@ pub(crate) struct Annotations {
     pub(crate) tls_redirect: TlsRedirect,
     pub(crate) backend_protocol: BackendProtocol,
     pub(crate) source_ranges: Option<SourceRanges>,
+    /// Instead of a backend.
+    pub(crate) redirect: Option<Redirect>,
+    pub(crate) host_wide: HostWide,
     /// Access control was asked for that is not served, or cannot be read.
     pub(crate) fail_closed: Option<&'static str>,
 }
@@ -67,6 +71,8 @@ impl Annotations {
             tls_redirect: reader.tls_redirect(),
             backend_protocol: reader.backend_protocol(),
             source_ranges,
+            redirect: parse_redirect(&mut reader),
+            host_wide: HostWide::parse(&mut reader),
             fail_closed,
         }
     }
@@ -81,6 +87,8 @@ impl Default for Annotations {
             tls_redirect: TlsRedirect::IfHostHasTls { trim_slash: true },
             backend_protocol: BackendProtocol::Http,
             source_ranges: None,
+            redirect: None,
+            host_wide: HostWide::default(),
             fail_closed: None,
         }
     }
@@ -122,7 +130,7 @@ impl<'a> Reader<'a> {
         self.diagnostics.push(Diagnostic::new(self.object, field, reason, message));
     }
 
-    fn tell_invalid(&mut self, name: &str, value: &str, expected: &str) {
+    pub(super) fn tell_invalid(&mut self, name: &str, value: &str, expected: &str) {
         let shown: String = value.chars().take(80).collect();
         let message = format!("{shown:?} is not {expected}: the default holds; correct the value");
         self.tell(name, Reason::InvalidAnnotationValue, message);

@@ -7,7 +7,8 @@ use std::{
 
 use gatefleet_ir::{
     Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, Forward, HostSettings,
-    Language, Match, Policy, Reason, Rule, RuleClaim, RuleTimeouts, TlsClaim, WeightedBackend,
+    Language, Match, Policy, Reason, Rule, RuleClaim, RuleTimeouts, TlsClaim, TlsRedirect,
+    WeightedBackend,
 };
 use gatefleet_names::{HostPattern, Kind, ObjectKey};
 use gatefleet_state::Shelf;
@@ -21,7 +22,8 @@ use k8s_openapi::{
 
 use super::{
     backend::{alone, resolve_backend},
-    path::parse_path,
+    host_wide::speak_for_hosts,
+    path::{Path, parse_path},
     tls::TlsEntries,
 };
 use crate::annotations::Annotations;
@@ -147,13 +149,16 @@ impl Draft<'_> {
         if let Some(backend) = &spec.default_backend {
             self.read_default_backend(backend, rules.is_empty());
         }
-        self.read_tls(spec)
+        let tls = self.read_tls(spec);
+        speak_for_hosts(&mut self.claims, &self.annotations.host_wide);
+        tls
     }
 
     fn read_tls(&mut self, spec: &IngressSpec) -> TlsEntries {
         let hosts: Vec<HostPattern> = self.claims.keys().cloned().collect();
         let entries = spec.tls.as_deref().unwrap_or_default();
-        let tls = TlsEntries::parse(entries, &hosts, &self.claimant, &mut self.diagnostics);
+        let mut tls = TlsEntries::parse(entries, &hosts, &self.claimant, &mut self.diagnostics);
+        tls.cover_aliases(&hosts, &self.annotations.host_wide.aliases);
         for host in tls.hosts.iter().chain(&hosts) {
             if tls.cover(host) {
                 let owns_host = hosts.contains(host) && self.annotations.canary.is_none();
@@ -191,7 +196,7 @@ impl Draft<'_> {
     }
 
     fn add(&mut self, said: &Said<'_>, name: String, field: String) {
-        let path = match parse_path(said.text, said.kind, &self.annotations) {
+        let mut path = match parse_path(said.text, said.kind, &self.annotations) {
             Ok(path) => path,
             Err((reason, message)) => {
                 self.claim(said.host);
@@ -203,8 +208,13 @@ impl Draft<'_> {
                            add the group to the path, or take it out of the target";
             self.tell(field.clone(), Reason::RewriteGroupMissing, message.to_owned());
         }
+        let at = Match::path(path.at.clone());
+        if let Some(redirect) = self.annotations.redirect.clone() {
+            path.tls_redirect = TlsRedirect::Never;
+            path.rewrite = None;
+            return self.add_rule(said, name, field, (at, path), Action::Redirect(redirect));
+        }
         let backend = self.backend(said.backend, &field);
-        let at = Match::path(path.at);
         if let Some(canary) = &self.annotations.canary {
             if let Some(alternative) = canary.alternative(backend) {
                 let claim = AlternativeClaim { field, at, alternative };
@@ -212,11 +222,23 @@ impl Draft<'_> {
             }
             return;
         }
+        let forward = Forward { backends: vec![backend], alternatives: Vec::new() };
+        self.add_rule(said, name, field, (at, path), Action::Forward(forward));
+    }
+
+    fn add_rule(
+        &mut self,
+        said: &Said<'_>,
+        name: String,
+        field: String,
+        (at, path): (Match, Path),
+        action: Action,
+    ) {
         let rule = Rule {
             name,
             filters: path.rewrite.into_iter().collect(),
             policies: self.policies.clone(),
-            action: Action::Forward(Forward { backends: vec![backend], alternatives: Vec::new() }),
+            action,
             timeouts: RuleTimeouts::default(),
             retry: None,
         };
@@ -266,6 +288,8 @@ impl Draft<'_> {
             settings: HostSettings::default(),
             rules: Vec::new(),
             alternatives: Vec::new(),
+            root: None,
+            side_hosts: Vec::new(),
         })
     }
 

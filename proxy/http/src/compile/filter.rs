@@ -3,7 +3,11 @@
 use gatefleet_matcher::Pattern;
 use gatefleet_snapshot::v1::{self, filter, redirect, url_rewrite};
 
-use super::{CompileError, rule::final_status};
+use super::{
+    CompileError,
+    location::{LocationPart, compile_location},
+    rule::final_status,
+};
 use crate::{connection::Scheme, grammar};
 
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub(crate) enum RedirectPath {
     Keep,
     Full(Box<[u8]>),
     Prefix(Box<[u8]>),
+    /// Not only the path: the whole Location.
+    Location(Box<[LocationPart]>),
 }
 
 /// Fields that codecs write; no filter may.
@@ -239,6 +245,7 @@ pub(super) fn compile_redirect(
             Some(redirect::Path::Prefix(prefix)) => {
                 RedirectPath::Prefix(compile_prefix(prefix, only_prefixes)?)
             }
+            Some(redirect::Path::Location(text)) => RedirectPath::Location(compile_location(text)?),
         },
         only_plaintext: source.only_plaintext,
         trim_slash: source.trim_slash,

@@ -5,6 +5,7 @@
 
 mod filter;
 mod forward;
+mod location;
 mod policy;
 mod rule;
 mod tier;
@@ -16,6 +17,7 @@ use gatefleet_snapshot::{capability, v1};
 
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
+pub(crate) use location::LocationPart;
 pub use policy::{CompiledPolicy, compile_policy};
 pub(crate) use rule::{Action, Direct, Redirect, Retry, Rule};
 pub use tier::compile_tier;
@@ -57,6 +59,7 @@ impl From<MatchError> for CompileError {
 pub const CAPABILITIES: &[&str] = &[
     capability::ALTERNATIVES,
     capability::MATCH_REGEX,
+    capability::REDIRECT_LOCATION,
     capability::RETRY_STATUS,
     capability::REWRITE_REGEX,
     capability::SOURCE_RANGES,
