@@ -131,6 +131,10 @@ pub struct RuleTimeouts {
     pub idle: u32,
     /// Until a connection to an endpoint stands.
     pub connect: u32,
+    /// Without any byte of the response while it is the backend's turn.
+    pub read: u32,
+    /// Until the backend takes more of the request.
+    pub send: u32,
 }
 
 /// When a request is sent again.
@@ -140,10 +144,18 @@ pub struct Retry {
     pub attempts: u32,
     /// After an answer with one of these.
     pub statuses: Vec<u16>,
-    /// When no connection could be made.
+    /// When no connection could be made, other than in time.
     pub connect_failure: bool,
     /// When the connection was lost before an answer.
     pub reset: bool,
+    /// When there was no connection, or no answer, in time.
+    pub timeout: bool,
+    /// When the answer violates HTTP.
+    pub malformed: bool,
+    /// Also requests that are not idempotent.
+    pub non_idempotent: bool,
+    /// Milliseconds after the first try, from which on no other begins; 0: no limit.
+    pub total: u32,
 }
 
 /// The end of a request.

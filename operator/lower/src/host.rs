@@ -267,6 +267,8 @@ fn lower_timeouts(said: &Rule) -> Option<v1::Timeouts> {
         request_ms: timeouts.request,
         idle_ms: timeouts.idle,
         upstream_connect_ms: timeouts.connect,
+        upstream_read_ms: timeouts.read,
+        upstream_send_ms: timeouts.send,
         ..v1::Timeouts::default()
     })
 }
@@ -277,6 +279,10 @@ fn lower_retry(said: &gatefleet_ir::Retry) -> v1::Retry {
         statuses: said.statuses.iter().copied().map(u32::from).collect(),
         connect_failure: said.connect_failure,
         reset: said.reset,
+        timeout: said.timeout,
+        malformed: said.malformed,
+        non_idempotent: said.non_idempotent,
+        total_ms: said.total,
         ..v1::Retry::default()
     }
 }

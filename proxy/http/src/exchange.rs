@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    attempt::{self, Attempt, Fault},
+    attempt::{self, Attempt, Fault, Patience},
     clock::{Clock, Expired},
     compile::{Filter, Retry},
     connection::ConnectionInfo,
@@ -23,7 +23,7 @@ use crate::{
     record::Record,
     reply::{Facts, reply},
     table::Table,
-    upstreams::{Checkout, ConnectError, Lease, Report, Upstreams},
+    upstreams::{Avoid, Checkout, ConnectError, Lease, Report, Upstreams},
 };
 
 /// Heads of one request, lent from a pool.
@@ -135,7 +135,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         self.begin(heads, clock)?;
         let mut ask = Checkout {
             attempt: 0,
-            avoid: None,
+            avoid: Avoid::default(),
             fresh: false,
             connect_timeout: self.connect_timeout(),
         };
@@ -147,12 +147,15 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             if !self.may_retry(fault, reused && !ask.fresh, &heads.request) || !down.rewind() {
                 return Err(fault.answer());
             }
+            clock.touch();
             ask.attempt = ask.attempt.saturating_add(1);
             if fault == Fault::Stale {
                 ask.fresh = true;
             } else {
                 self.retry_left = self.retry_left.saturating_sub(1);
-                ask.avoid = record.endpoint;
+                if let Some(endpoint) = record.endpoint {
+                    ask.avoid.add(endpoint);
+                }
                 self.back_off(clock).await;
             }
         };
@@ -178,6 +181,16 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         }
     }
 
+    fn patience(&self) -> Patience {
+        let timeouts = self.route.rule.timeouts;
+        let client = timeouts.idle.unwrap_or(self.env.table.settings().timeouts.idle);
+        Patience {
+            client,
+            send: timeouts.upstream_send.unwrap_or(client),
+            read: timeouts.upstream_read.unwrap_or(client),
+        }
+    }
+
     fn connect_timeout(&self) -> std::time::Duration {
         let tier = self.env.table.settings().timeouts.upstream_connect;
         self.route.rule.timeouts.upstream_connect.unwrap_or(tier)
@@ -195,6 +208,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.attempts = record.attempts.saturating_add(1);
         let begun = Instant::now();
         clock.limit_try(begun, self.route.rule.retry.per_try);
+        clock.allow(self.patience().client.saturating_add(ask.connect_timeout));
         let checkout = self.env.upstreams.checkout(self.route.backend, ask);
         let mut lease = match until(clock, down, checkout).await {
             Ok(Ok(lease)) => lease,
@@ -207,14 +221,26 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.endpoint = Some(lease.endpoint);
         lease.connection.send_head(&heads.request);
         let mut upload = Pump::new(self.body_limit);
-        let attempt =
-            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
+        if !lease.reused {
+            clock.touch();
+        }
+        let attempt = Attempt {
+            down,
+            up: &mut lease.connection,
+            upload: &mut upload,
+            clock,
+            patience: self.patience(),
+            interim: 0,
+        };
         let result = attempt.run(&mut heads.response).await;
+        let may_rewind = down.may_rewind();
         let latency = begun.elapsed();
         (record.upstream, record.body_in) = (Some(latency), upload.bytes);
         let status = heads.response.status;
         let fault = match result {
-            Ok(()) if self.retries_status(status) => Fault::Status(status),
+            Ok(()) if self.retries_status(status, &heads.request) && may_rewind => {
+                Fault::Status(status)
+            }
             Ok(()) => return Ok(Tried { lease, upload, latency }),
             Err(Fault::Upstream(StreamError::Closed | StreamError::Io(_)))
                 if lease.reused && !lease.connection.has_received() =>
@@ -230,23 +256,36 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         Err((fault, reused))
     }
 
-    fn retries_status(&self, status: u16) -> bool {
-        self.retry_left > 0 && self.route.rule.retry.statuses.contains(&status)
+    /// An answer that cannot be retried is passed on.
+    fn retries_status(&self, status: u16, request: &RequestHead) -> bool {
+        let retry = &self.route.rule.retry;
+        retry.statuses.contains(&status) && self.has_tries() && is_repeatable(retry, request)
+    }
+
+    fn has_tries(&self) -> bool {
+        let total = self.route.rule.retry.total;
+        self.retry_left > 0 && total.is_none_or(|total| self.env.started.elapsed() < total)
     }
 
     fn may_retry(&self, fault: Fault, was_pooled: bool, request: &RequestHead) -> bool {
         let retry: &Retry = &self.route.rule.retry;
-        let repeatable = retry.non_idempotent || is_idempotent(request.method());
-        match fault {
-            Fault::Connect(error) => {
-                error.endpoint().is_some() && retry.connect_failure && self.retry_left > 0
+        let asked_for = match fault {
+            Fault::Stale => return was_pooled && is_repeatable(retry, request),
+            // Nothing was sent.
+            Fault::Connect(ConnectError::TimedOut { .. }) => {
+                return retry.connect_timeout && self.has_tries();
             }
-            Fault::Stale => was_pooled && repeatable,
+            Fault::Connect(error) => {
+                return error.endpoint().is_some() && retry.connect_failure && self.has_tries();
+            }
             Fault::Upstream(StreamError::Closed | StreamError::Io(_))
-            | Fault::Expired(Expired::Try, _) => retry.reset && repeatable && self.retry_left > 0,
-            Fault::Status(_) => repeatable && self.retry_left > 0,
-            Fault::Upstream(_) | Fault::Client(_) | Fault::Expired(..) => false,
-        }
+            | Fault::Expired(Expired::Try, _) => retry.reset,
+            Fault::Expired(Expired::Idle, false) => retry.answer_timeout,
+            Fault::Upstream(_) => retry.malformed,
+            Fault::Status(_) => true,
+            Fault::Client(_) | Fault::Expired(..) => false,
+        };
+        asked_for && self.has_tries() && is_repeatable(retry, request)
     }
 
     async fn back_off(&self, clock: &mut Clock) {
@@ -279,7 +318,9 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             *upload = Pump::new(None);
         }
         let mut download = Pump::new(None);
-        let mut attempt = Attempt { down, up: &mut lease.connection, upload, clock, interim: 0 };
+        let patience = self.patience();
+        let mut attempt =
+            Attempt { down, up: &mut lease.connection, upload, clock, patience, interim: 0 };
         let result = if is_tunnel {
             attempt.tunnel(&mut download).await
         } else {
@@ -305,6 +346,10 @@ struct Tried<C> {
     lease: Lease<C>,
     upload: Pump,
     latency: std::time::Duration,
+}
+
+fn is_repeatable(retry: &Retry, request: &RequestHead) -> bool {
+    retry.non_idempotent || is_idempotent(request.method())
 }
 
 /// RFC 9110 section 9.2.2.

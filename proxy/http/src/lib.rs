@@ -68,4 +68,4 @@ pub use peer::{Chunk, Downstream, Io, Sink, Source, StreamError, Upstream};
 pub use serve::{serve_connection, serve_request};
 pub use settings::{Limits, Settings, Timeouts};
 pub use table::{Engine, Resolve, Table, TableBuilder};
-pub use upstreams::{Checkout, ConnectError, Lease, Report, Upstreams};
+pub use upstreams::{Avoid, Checkout, ConnectError, Lease, Report, Upstreams};

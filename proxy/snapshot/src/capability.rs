@@ -26,6 +26,10 @@ pub const CORS: &str = "http.cors";
 pub const ALTERNATIVES: &str = "http.alternatives";
 /// Retries by response status.
 pub const RETRY_STATUS: &str = "http.retry.status";
+/// Retries after timeouts and malformed answers, and an end of all tries.
+pub const RETRY_TIMEOUT: &str = "http.retry.timeout";
+/// Timeouts of a rule for reading from and sending to the backend.
+pub const TIMEOUTS_UPSTREAM: &str = "http.timeouts.upstream";
 /// HTTP/2 without TLS towards backends.
 pub const BACKEND_H2C: &str = "backend.h2c";
 /// HTTP/2 or HTTP/1.1 towards backends by ALPN.
@@ -42,7 +46,7 @@ pub const BACKEND_CLIENT_CERTIFICATE: &str = "backend.client-certificate";
 pub const SOURCE_RANGES: &str = "policy.source-ranges";
 
 /// All of them.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 21] = [
     LISTENER_TLS,
     LISTENER_TCP,
     LISTENER_UDP,
@@ -55,6 +59,8 @@ pub const ALL: [&str; 19] = [
     CORS,
     ALTERNATIVES,
     RETRY_STATUS,
+    RETRY_TIMEOUT,
+    TIMEOUTS_UPSTREAM,
     BACKEND_H2C,
     BACKEND_ALPN,
     BACKEND_DNS,

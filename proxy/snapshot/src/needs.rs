@@ -86,8 +86,17 @@ fn add_rule(rule: &Rule, needs: &mut Needs) {
     if let Some(rule::Action::Redirect(redirect)) = &rule.action {
         add_redirect(redirect, needs);
     }
-    if rule.retry.as_ref().is_some_and(|retry| !retry.statuses.is_empty()) {
-        needs.insert(capability::RETRY_STATUS);
+    if let Some(retry) = &rule.retry {
+        if !retry.statuses.is_empty() {
+            needs.insert(capability::RETRY_STATUS);
+        }
+        if retry.timeout || retry.malformed || retry.total_ms > 0 {
+            needs.insert(capability::RETRY_TIMEOUT);
+        }
+    }
+    let timeouts = rule.timeouts.unwrap_or_default();
+    if timeouts.upstream_read_ms > 0 || timeouts.upstream_send_ms > 0 {
+        needs.insert(capability::TIMEOUTS_UPSTREAM);
     }
 }
 

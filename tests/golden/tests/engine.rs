@@ -51,6 +51,15 @@ fn annotations() -> impl Strategy<Value = Value> {
         (Just("relative-redirects"), Just("true".to_owned())),
         (Just("server-alias"), "([a-z.*~]{0,8},){0,3}"),
         (Just("from-to-www-redirect"), Just("true".to_owned())),
+        (Just("proxy-connect-timeout"), "-?[0-9]{0,12}"),
+        (Just("proxy-read-timeout"), "-?[0-9]{0,12}"),
+        (Just("proxy-send-timeout"), "-?[0-9]{0,12}"),
+        (
+            Just("proxy-next-upstream"),
+            "(error |timeout |http_50[0-4] |invalid_header |non_idempotent |off |x ){0,4}"
+        ),
+        (Just("proxy-next-upstream-tries"), "-?[0-9]{0,12}"),
+        (Just("proxy-next-upstream-timeout"), "-?[0-9]{0,12}"),
     ];
     prop::collection::vec(entry, 0..5).prop_map(|entries| {
         let named = |(name, value): (&str, String)| {

@@ -46,6 +46,8 @@ The class is the annotation `kubernetes.io/ingress.class`, else `spec.ingressCla
 | a path that is no regular expression, on a host in regex mode | keeps its literal meaning, unless its own Ingress asks for expressions |
 | an unreadable annotation may drop the whole Ingress | the default holds and it is told; what guards access answers 503 |
 | `from-to-www-redirect` names the port, also a default one | it names no default port |
+| a request that timed out is tried again by default | only where `proxy-next-upstream` (or its tries or timeout) is set |
+| `proxy-next-upstream-tries: 0` knows no limit | 16 tries |
 | redirects are answered before access control | after it |
 | of `server-alias` the first Ingress's names hold | those of every Ingress of the host; no expressions |
 | an annotation that is not served is ignored | it is told; what guards access answers 503 |

@@ -4,6 +4,7 @@ mod canary;
 mod parse;
 mod redirect;
 mod registry;
+mod upstream;
 
 pub(crate) use canary::Canary;
 pub(crate) use parse::{Annotations, BackendProtocol};

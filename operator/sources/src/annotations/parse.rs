@@ -1,6 +1,6 @@
 //! From text to types, with a finding for everything that cannot be honoured.
 
-use gatefleet_ir::{Diagnostic, Reason, Redirect, TlsRedirect};
+use gatefleet_ir::{Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
 use gatefleet_names::ObjectKey;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
@@ -9,6 +9,7 @@ use super::{
     Canary, HostWide,
     redirect::parse_redirect,
     registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
+    upstream::{parse_retry, parse_timeouts},
 };
 
 /// What the annotations of one Ingress say.
@@ -23,6 +24,8 @@ pub(crate) struct Annotations {
     /// Instead of a backend.
     pub(crate) redirect: Option<Redirect>,
     pub(crate) host_wide: HostWide,
+    pub(crate) timeouts: RuleTimeouts,
+    pub(crate) retry: Option<Retry>,
     /// Access control was asked for that is not served, or cannot be read.
     pub(crate) fail_closed: Option<&'static str>,
 }
@@ -73,6 +76,8 @@ impl Annotations {
             source_ranges,
             redirect: parse_redirect(&mut reader),
             host_wide: HostWide::parse(&mut reader),
+            timeouts: parse_timeouts(&mut reader),
+            retry: parse_retry(&mut reader),
             fail_closed,
         }
     }
@@ -89,6 +94,8 @@ impl Default for Annotations {
             source_ranges: None,
             redirect: None,
             host_wide: HostWide::default(),
+            timeouts: RuleTimeouts::default(),
+            retry: None,
             fail_closed: None,
         }
     }

@@ -7,8 +7,7 @@ use std::{
 
 use gatefleet_ir::{
     Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, Forward, HostSettings,
-    Language, Match, Policy, Reason, Rule, RuleClaim, RuleTimeouts, TlsClaim, TlsRedirect,
-    WeightedBackend,
+    Language, Match, Policy, Reason, Rule, RuleClaim, TlsClaim, TlsRedirect, WeightedBackend,
 };
 use gatefleet_names::{HostPattern, Kind, ObjectKey};
 use gatefleet_state::Shelf;
@@ -239,8 +238,8 @@ impl Draft<'_> {
             filters: path.rewrite.into_iter().collect(),
             policies: self.policies.clone(),
             action,
-            timeouts: RuleTimeouts::default(),
-            retry: None,
+            timeouts: self.annotations.timeouts,
+            retry: self.annotations.retry.clone(),
         };
         let claim = self.claim(said.host);
         claim.settings.regex |= path.regex_mode;

@@ -61,8 +61,10 @@ pub const CAPABILITIES: &[&str] = &[
     capability::MATCH_REGEX,
     capability::REDIRECT_LOCATION,
     capability::RETRY_STATUS,
+    capability::RETRY_TIMEOUT,
     capability::REWRITE_REGEX,
     capability::SOURCE_RANGES,
+    capability::TIMEOUTS_UPSTREAM,
 ];
 
 /// A virtual host, ready to be linked.

@@ -50,6 +50,8 @@ pub(crate) struct RuleTimeouts {
     pub(crate) idle: Option<Duration>,
     pub(crate) request: Option<Duration>,
     pub(crate) upstream_connect: Option<Duration>,
+    pub(crate) upstream_read: Option<Duration>,
+    pub(crate) upstream_send: Option<Duration>,
 }
 
 /// Which failures are tried again.
@@ -58,10 +60,17 @@ pub(crate) struct Retry {
     pub(crate) attempts: u32,
     pub(crate) statuses: Box<[u16]>,
     pub(crate) connect_failure: bool,
+    pub(crate) connect_timeout: bool,
     pub(crate) reset: bool,
+    /// No response head in time.
+    pub(crate) answer_timeout: bool,
+    /// The response head violates HTTP.
+    pub(crate) malformed: bool,
     pub(crate) non_idempotent: bool,
     pub(crate) per_try: Option<Duration>,
     pub(crate) backoff: Option<Duration>,
+    /// No try begins later than this after the first one.
+    pub(crate) total: Option<Duration>,
 }
 
 impl Default for Retry {
@@ -72,10 +81,14 @@ impl Default for Retry {
             attempts: 2,
             statuses: Box::default(),
             connect_failure: true,
+            connect_timeout: true,
             reset: true,
+            answer_timeout: false,
+            malformed: false,
             non_idempotent: false,
             per_try: None,
             backoff: None,
+            total: None,
         }
     }
 }
@@ -171,6 +184,8 @@ fn compile_timeouts(source: Option<&v1::Timeouts>) -> Result<RuleTimeouts, Compi
         idle: millis(source.idle_ms),
         request: millis(source.request_ms),
         upstream_connect: millis(source.upstream_connect_ms),
+        upstream_read: millis(source.upstream_read_ms),
+        upstream_send: millis(source.upstream_send_ms),
     })
 }
 
@@ -191,9 +206,13 @@ fn compile_retry(source: Option<&v1::Retry>) -> Result<Retry, CompileError> {
         attempts: source.attempts,
         statuses,
         connect_failure: source.connect_failure,
+        connect_timeout: source.timeout,
         reset: source.reset,
+        answer_timeout: source.timeout,
+        malformed: source.malformed,
         non_idempotent: source.non_idempotent,
         per_try: millis(source.per_try_ms),
         backoff: millis(source.backoff_ms),
+        total: millis(source.total_ms),
     })
 }
