@@ -80,7 +80,8 @@ fn world(listener: u16, backends: [(&str, u16); 2]) -> Vec<Value> {
     let mut objects = vec![json!({
         "apiVersion": "gatefleet.dev/v1alpha1", "kind": "GatewayConfig", "metadata": {"name": "all", "namespace": "edge"},
         "spec": {"ingress": {"ingressClass": ""},
-                 "northSouth": {"listeners": [{"name": "http", "port": listener, "protocol": "HTTP"}]}},
+                 "northSouth": {"clientIPDetection": {"trustedProxies": ["127.0.0.0/8"]},
+                                "listeners": [{"name": "http", "port": listener, "protocol": "HTTP"}]}},
     })];
     let alone = backends.map(|(name, port)| (name, vec![port]));
     let both = ("both", backends.map(|(_, port)| port).to_vec());

@@ -51,6 +51,8 @@ fn annotations() -> impl Strategy<Value = Value> {
         (Just("relative-redirects"), Just("true".to_owned())),
         (Just("server-alias"), "([a-z.*~]{0,8},){0,3}"),
         (Just("from-to-www-redirect"), Just("true".to_owned())),
+        (Just("proxy-ssl-name"), ".{0,12}|[a-z.]{0,12}"),
+        (Just("proxy-ssl-server-name"), Just("on".to_owned())),
         (Just("proxy-connect-timeout"), "-?[0-9]{0,12}"),
         (Just("proxy-read-timeout"), "-?[0-9]{0,12}"),
         (Just("proxy-send-timeout"), "-?[0-9]{0,12}"),

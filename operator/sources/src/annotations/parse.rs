@@ -1,7 +1,7 @@
 //! From text to types, with a finding for everything that cannot be honoured.
 
 use gatefleet_ir::{Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
-use gatefleet_names::ObjectKey;
+use gatefleet_names::{Hostname, ObjectKey};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -31,10 +31,11 @@ pub(crate) struct Annotations {
 }
 
 /// What is spoken to the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BackendProtocol {
     Http,
-    Https,
+    /// With this name in the handshake, if any.
+    Https(Option<String>),
     /// Known, but not served yet.
     NotServed,
 }
@@ -190,7 +191,7 @@ impl<'a> Reader<'a> {
         let Some(text) = self.text(NAME) else { return BackendProtocol::Http };
         match text.to_ascii_uppercase().as_str() {
             "HTTP" => BackendProtocol::Http,
-            "HTTPS" => BackendProtocol::Https,
+            "HTTPS" => BackendProtocol::Https(self.server_name()),
             "GRPC" | "GRPCS" | "AUTO_HTTP" | "FCGI" => {
                 let message =
                     format!("{text} is not served: the backend answers 503; use HTTP or HTTPS");
@@ -201,6 +202,39 @@ impl<'a> Reader<'a> {
                 self.tell_invalid(NAME, text, "HTTP or HTTPS");
                 BackendProtocol::Http
             }
+        }
+    }
+
+    /// As in nginx, a name is sent only where that is asked for.
+    fn server_name(&mut self) -> Option<String> {
+        const NAME: &str = "proxy-ssl-name";
+        const SWITCH: &str = "proxy-ssl-server-name";
+        let is_sent = match self.text(SWITCH) {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(other) => {
+                self.tell_invalid(SWITCH, other, "\"on\" or \"off\"");
+                false
+            }
+        };
+        let name = self.text(NAME);
+        match (name.map(str::parse::<Hostname>), is_sent) {
+            (Some(Ok(name)), true) => Some(name.to_string()),
+            (Some(Ok(_)), false) => {
+                let message = "it is sent only with proxy-ssl-server-name \"on\"";
+                self.tell(NAME, Reason::AnnotationIgnored, message);
+                None
+            }
+            (Some(Err(_)), _) => {
+                self.tell_invalid(NAME, name.unwrap_or_default(), "a DNS name");
+                None
+            }
+            (None, true) => {
+                let message = "there is no name to send: set proxy-ssl-name";
+                self.tell(SWITCH, Reason::AnnotationIgnored, message);
+                None
+            }
+            (None, false) => None,
         }
     }
 

@@ -97,6 +97,8 @@ const SERVED: &[&str] = &[
     "proxy-next-upstream-tries",
     "proxy-read-timeout",
     "proxy-send-timeout",
+    "proxy-ssl-name",
+    "proxy-ssl-server-name",
     "relative-redirects",
     "rewrite-target",
     "server-alias",
@@ -119,7 +121,7 @@ const GUARDS: &[&str] = &[
 
 const SWITCHES: &[&str] = &["enable-modsecurity", "enable-owasp-core-rules"];
 
-const MODES: &[&str] = &["auth-tls-verify-client"];
+const MODES: &[&str] = &["auth-tls-verify-client", "proxy-ssl-verify"];
 
 const SNIPPETS: &[&str] =
     &["auth-snippet", "configuration-snippet", "server-snippet", "stream-snippet"];
@@ -194,11 +196,8 @@ const NOT_SERVED: &[&str] = &[
     "proxy-redirect-to",
     "proxy-request-buffering",
     "proxy-ssl-ciphers",
-    "proxy-ssl-name",
     "proxy-ssl-protocols",
     "proxy-ssl-secret",
-    "proxy-ssl-server-name",
-    "proxy-ssl-verify",
     "proxy-ssl-verify-depth",
     "service-upstream",
     "session-cookie-change-on-failure",

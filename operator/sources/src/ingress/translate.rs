@@ -257,7 +257,7 @@ impl Draft<'_> {
         let namespace = self.namespace().to_owned();
         let (services, reads) = (self.services, &mut self.reads);
         let resolved =
-            resolve_backend(&namespace, said, self.annotations.backend_protocol, |name| {
+            resolve_backend(&namespace, said, &self.annotations.backend_protocol, |name| {
                 reads.insert(ServiceName { namespace: namespace.clone(), name: name.to_owned() });
                 services.get(&namespace, name).map(|service| &**service)
             });
