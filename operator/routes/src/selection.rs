@@ -24,12 +24,36 @@ pub(crate) struct Selection {
     default_class: Option<String>,
     /// Fleets with `spec.ingress.ingressClass`, the oldest first.
     by_name: Vec<Named>,
+    /// What each fleet says about the Ingresses that select it.
+    wishes: BTreeMap<FleetKey, Wishes>,
     /// The tiers that something selects.
     pub(crate) selected: BTreeMap<FleetKey, BTreeSet<Tier>>,
     /// Fleets whose classes an older one claims.
     pub(crate) conflicts: BTreeMap<FleetKey, FleetKey>,
     /// About IngressClasses and GatewayConfigs.
     pub(crate) findings: Vec<Diagnostic>,
+}
+
+/// What a fleet says about the Ingresses that select it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wishes {
+    /// Empty: all.
+    namespaces: BTreeSet<String>,
+    publishes: bool,
+}
+
+impl Wishes {
+    fn watches(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.contains(namespace)
+    }
+
+    /// Whether both would publish addresses for one Ingress.
+    fn clash(&self, other: &Self) -> bool {
+        let shared = self.namespaces.is_empty()
+            || other.namespaces.is_empty()
+            || !self.namespaces.is_disjoint(&other.namespaces);
+        shared && self.publishes && other.publishes
+    }
 }
 
 /// A fleet that claims a class by name.
@@ -84,6 +108,10 @@ impl Selection {
         let mut claiming: Vec<(Claimant, Named)> = Vec::new();
         for config in configs.iter() {
             let claimant = claimant_of(Kind::GatewayConfig, &config.metadata);
+            let said = &config.spec.ingress;
+            let namespaces = said.watch_namespaces.iter().cloned().collect();
+            let wishes = Wishes { namespaces, publishes: said.publish_status };
+            self.wishes.insert(fleet_of(&claimant.object), wishes);
             let Some(class) = config.spec.ingress.ingress_class.clone() else { continue };
             if config.spec.north_south.is_none() {
                 let message = "ingress.ingressClass needs the north-south tier: declare northSouth, or remove it";
@@ -102,7 +130,10 @@ impl Selection {
         }
         claiming.sort_by(|one, other| one.0.cmp(&other.0));
         for (position, (claimant, named)) in claiming.iter().enumerate() {
-            let older = claiming.iter().take(position).find(|(_, older)| older.covers(named));
+            let wishes = |named: &Named| self.wishes.get(&named.fleet).cloned().unwrap_or_default();
+            let own = wishes(named);
+            let clashes = |older: &Named| older.covers(named) && wishes(older).clash(&own);
+            let older = claiming.iter().take(position).find(|(_, older)| clashes(older));
             if let Some((_, older)) = older {
                 self.conflicts.insert(named.fleet.clone(), older.fleet.clone());
                 let message = format!(
@@ -147,19 +178,39 @@ impl Selection {
         let explicit = class_of(ingress);
         let effective = explicit.or(self.default_class.as_deref());
         if let Some(resolved) = effective.and_then(|class| self.by_parameters.get(class)) {
-            let finding =
-                resolved.is_none().then(|| not_selected(ingress, effective, Reason::ClassBroken));
-            return Attachment {
-                tiers: resolved.iter().cloned().collect(),
-                publisher: resolved.clone(),
-                finding,
+            return match resolved {
+                None => Attachment {
+                    finding: Some(not_selected(ingress, effective, Reason::ClassBroken)),
+                    ..Attachment::default()
+                },
+                Some(tier) => self.attach_to([tier.clone()], ingress, effective),
             };
         }
-        let taking = || self.by_name.iter().filter(|named| named.takes(explicit, effective));
-        let tiers: BTreeSet<TierKey> =
-            taking().map(|named| named.fleet.tier(Tier::NorthSouth)).collect();
-        let publisher = taking().next().map(|named| named.fleet.tier(Tier::NorthSouth));
+        let taking = self.by_name.iter().filter(|named| named.takes(explicit, effective));
+        let tiers: Vec<TierKey> = taking.map(|named| named.fleet.tier(Tier::NorthSouth)).collect();
+        self.attach_to(tiers, ingress, effective)
+    }
+
+    /// Attaches to those of `tiers`, the oldest first, that watch the Ingress's namespace.
+    fn attach_to(
+        &self,
+        tiers: impl IntoIterator<Item = TierKey>,
+        ingress: &Ingress,
+        effective: Option<&str>,
+    ) -> Attachment {
+        let namespace = ingress.metadata.namespace.as_deref().unwrap_or_default();
+        let wishes = |tier: &TierKey| self.wishes.get(&tier.fleet);
+        let (watching, others): (Vec<TierKey>, Vec<TierKey>) = tiers
+            .into_iter()
+            .partition(|tier| wishes(tier).is_none_or(|wishes| wishes.watches(namespace)));
+        let publisher =
+            watching.iter().find(|tier| wishes(tier).is_some_and(|wishes| wishes.publishes));
+        let publisher = publisher.cloned();
+        let tiers: BTreeSet<TierKey> = watching.into_iter().collect();
         let finding = tiers.is_empty().then(|| {
+            if let Some(tier) = others.first() {
+                return not_watched(ingress, &tier.fleet, namespace);
+            }
             let exists = effective.is_none_or(|class| self.known.contains(class));
             let reason = if exists { Reason::NotSelected } else { Reason::ClassNotFound };
             not_selected(ingress, effective, reason)
@@ -170,6 +221,15 @@ impl Selection {
 
 pub(crate) fn fleet_of(object: &ObjectKey) -> FleetKey {
     FleetKey::new(&object.namespace, &object.name)
+}
+
+fn not_watched(ingress: &Ingress, fleet: &FleetKey, namespace: &str) -> Diagnostic {
+    let object = claimant_of(Kind::Ingress, &ingress.metadata).object;
+    let message = format!(
+        "GatewayConfig {fleet} serves this class, but not in namespace {namespace}: add it to ingress.watchNamespaces, or choose \
+         another class"
+    );
+    Diagnostic::new(&object, "metadata.namespace", Reason::NotSelected, message)
 }
 
 fn not_selected(ingress: &Ingress, class: Option<&str>, reason: Reason) -> Diagnostic {

@@ -82,10 +82,9 @@ fn service_backend(
     let (variant, tls) = match protocol {
         BackendProtocol::Http | BackendProtocol::NotServed => (String::new(), None),
         BackendProtocol::Https(server_name) => {
-            let variant = server_name.as_ref().map_or_else(
-                || "https".to_owned(),
-                |server_name| format!("https/{server_name}"),
-            );
+            let variant = server_name
+                .as_ref()
+                .map_or_else(|| "https".to_owned(), |server_name| format!("https/{server_name}"));
             // As in nginx, whose proxy_ssl_verify is off.
             let server_name = server_name.clone().unwrap_or_default();
             let tls =
