@@ -116,10 +116,12 @@ impl Claim {
     pub fn backends(&self) -> impl Iterator<Item = &ServiceBackend> {
         let rules = self.rules.iter().flat_map(|claim| claim.rule.backends());
         let alternatives = self.alternatives.iter().flat_map(|claim| &claim.alternative.backends);
-        rules.chain(alternatives).filter_map(|weighted| match &weighted.backend {
+        let forwarded = rules.chain(alternatives).filter_map(|weighted| match &weighted.backend {
             Backend::Service(service) => Some(service),
             Backend::Invalid { .. } => None,
-        })
+        });
+        let errors = self.rules.iter().filter_map(|claim| claim.rule.errors.as_ref());
+        forwarded.chain(errors.map(|errors| &errors.backend))
     }
 
     /// What it demands requests to pass.

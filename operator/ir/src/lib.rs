@@ -25,9 +25,9 @@ pub use listener::{
 pub use merge::{Host, Merged, merge};
 pub use model::{
     Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Decision, Direct,
-    Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match, PathMatch, PathRewrite,
-    Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts, ServiceBackend, ValueCondition,
-    ValueMatch, WeightedBackend,
+    ErrorService, Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match, PathMatch,
+    PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts, ServiceBackend,
+    ValueCondition, ValueMatch, WeightedBackend,
 };
 pub use server_name::{MergedServerName, ServerName, merge_server_name};
 pub use side_host::{SideHosts, redirect_host, settle_side_hosts};

@@ -186,6 +186,7 @@ fn root_rule(root: &RootClaim) -> Rule {
         action: Action::Redirect(root.redirect.clone()),
         timeouts: crate::RuleTimeouts::default(),
         retry: None,
+        errors: None,
     }
 }
 
@@ -198,6 +199,7 @@ fn not_found() -> Rule {
         action: Action::Direct(Direct { status: 404, reason: "NoRoute" }),
         timeouts: crate::RuleTimeouts::default(),
         retry: None,
+        errors: None,
     }
 }
 

@@ -120,6 +120,21 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// `None`: the engine's default.
     pub retry: Option<Retry>,
+    /// `None`: errors are passed on.
+    pub errors: Option<ErrorService>,
+}
+
+/// A backend that answers errors of a rule's backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorService {
+    /// Who answers.
+    pub backend: ServiceBackend,
+    /// Answers with one of these are replaced.
+    pub statuses: Vec<u16>,
+    /// Instead of a backend that does not exist or has no endpoints.
+    pub no_endpoints: bool,
+    /// Name and value, sent along.
+    pub headers: Vec<(String, String)>,
 }
 
 /// Timeouts of one rule in milliseconds; 0: the tier's.

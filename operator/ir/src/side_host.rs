@@ -66,6 +66,7 @@ pub fn redirect_host(claimant: &Claimant, redirect: Redirect) -> Host {
         action: Action::Redirect(redirect),
         timeouts: RuleTimeouts::default(),
         retry: None,
+        errors: None,
     };
     Host {
         rules: vec![rule],

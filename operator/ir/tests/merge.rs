@@ -18,6 +18,7 @@ fn rule(name: &str, said: Match, text: &str) -> RuleClaim {
             action: Action::Direct(Direct { status: 200, reason: "Test" }),
             timeouts: RuleTimeouts::default(),
             retry: None,
+            errors: None,
         },
         tls_redirect: TlsRedirect::IfHostHasTls { trim_slash: true },
         regex_form: Some(RegexForm { text: text.to_owned(), pattern: text.to_owned() }),

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use gatefleet_ir::{
-    Action, Alternative, Anchor, Backend, Direct, Filter, HeaderEdit, HeaderStepValue, Host, Match,
-    PathMatch, PathRewrite, Policy, Redirect, Regex, Rewrite, Rule, Scope, ServiceBackend,
-    ValueCondition, ValueMatch, WeightedBackend,
+    Action, Alternative, Anchor, Backend, Direct, ErrorService, Filter, HeaderEdit,
+    HeaderStepValue, Host, Match, PathMatch, PathRewrite, Policy, Redirect, Regex, Rewrite, Rule,
+    Scope, ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
 use gatefleet_names::HostPattern;
 use gatefleet_snapshot::{
@@ -131,6 +131,16 @@ impl Lowering {
             timeouts: lower_timeouts(said),
             retry: said.retry.as_ref().map(lower_retry),
             max_request_body_bytes: 0,
+            errors: said.errors.as_ref().map(|errors| self.errors(errors)),
+        }
+    }
+
+    fn errors(&mut self, said: &ErrorService) -> v1::ErrorService {
+        v1::ErrorService {
+            backend: self.backend(&said.backend),
+            statuses: said.statuses.iter().copied().map(u32::from).collect(),
+            no_endpoints: said.no_endpoints,
+            headers: lower_pairs(&said.headers),
         }
     }
 
@@ -212,14 +222,17 @@ impl Lowering {
 }
 
 fn lower_headers(said: &HeaderEdit) -> v1::HeaderEdit {
-    let lower = |pairs: &[(String, String)]| {
-        let header = |(name, value): &(String, String)| v1::Header {
-            name: name.clone(),
-            value: value.clone(),
-        };
-        pairs.iter().map(header).collect()
-    };
-    v1::HeaderEdit { set: lower(&said.set), add: lower(&said.add), remove: said.remove.clone() }
+    v1::HeaderEdit {
+        set: lower_pairs(&said.set),
+        add: lower_pairs(&said.add),
+        remove: said.remove.clone(),
+    }
+}
+
+fn lower_pairs(pairs: &[(String, String)]) -> Vec<v1::Header> {
+    let header =
+        |(name, value): &(String, String)| v1::Header { name: name.clone(), value: value.clone() };
+    pairs.iter().map(header).collect()
 }
 
 fn lower_rewrite(said: &Rewrite) -> v1::UrlRewrite {

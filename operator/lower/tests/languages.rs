@@ -122,6 +122,7 @@ fn rule(name: &str, path: PathMatch, backends: Vec<WeightedBackend>) -> RuleClai
             action: Action::Forward(Forward { backends, alternatives: Vec::new() }),
             timeouts: RuleTimeouts::default(),
             retry: None,
+            errors: None,
         },
         tls_redirect: TlsRedirect::Never,
         regex_form: None,

@@ -93,6 +93,8 @@ fn ingress() -> impl Strategy<Value = Value> {
         ("permanent-redirect", "https://new.example"),
         ("server-alias", "a.shop.example,c.shop.example"),
         ("from-to-www-redirect", "true"),
+        ("default-backend", "web"),
+        ("custom-http-errors", "404"),
     ]);
     let annotations = prop::collection::vec(annotation, 0..3).prop_map(|chosen| {
         let entry =

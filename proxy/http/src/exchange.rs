@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     attempt::{self, Attempt, Fault, Patience},
     clock::{Clock, Expired},
-    compile::{Filter, Retry},
+    compile::{ErrorService, Filter, Retry},
     connection::ConnectionInfo,
     decide::{Answer, Plan, Route, decide},
     drain::{Drain, Phase},
@@ -21,6 +21,7 @@ use crate::{
     peer::{Downstream, StreamError, Upstream},
     pump::Pump,
     record::Record,
+    replace::{Received, Replacement},
     reply::{Facts, reply},
     table::Table,
     upstreams::{Avoid, Checkout, ConnectError, Lease, Report, Upstreams},
@@ -74,21 +75,54 @@ pub(crate) async fn exchange<D: Downstream, U: Upstreams, O: Observer>(
     record.rule = decision.rule_name;
     let settings = env.table.settings();
     clock.restart(env.started, settings.timeouts.idle);
+    let errors = decision.errors;
     let answer = match decision.plan {
         Plan::Answer(answer) => Some(answer),
         Plan::Forward(route) => {
             record.backend = route.backend_name;
-            let mut forwarding = Forwarding { env, route, retry_left: 0, body_limit: None };
+            let replaces = errors.is_some();
+            let mut forwarding =
+                Forwarding { env, route, replaces, retry_left: 0, body_limit: None };
             forwarding.run(down, heads, clock, &mut record).await.err()
         }
     };
     let ending = match answer {
-        Some(answer) => answer_now(env, down, &answer, heads, clock, &mut record).await,
-        None if record.is_complete => Ending::Complete,
-        None => Ending::Cut,
+        None => ending(&record),
+        Some(failed) => match errors.and_then(|errors| errors.replacement(&failed)) {
+            None => answer_now(env, down, &failed, heads, clock, &mut record).await,
+            // Boxed: few requests need it, and every connection has room for what is not.
+            Some(how) => Box::pin(replace(env, down, how, failed, heads, clock, &mut record)).await,
+        },
     };
     record.report(env.observer, &heads.request);
     ending
+}
+
+fn ending(record: &Record<'_>) -> Ending {
+    if record.is_complete { Ending::Complete } else { Ending::Cut }
+}
+
+/// Lets another backend answer instead of `failed`.
+async fn replace<'a, D: Downstream, U: Upstreams, O: Observer>(
+    env: &Env<'a, U, O>,
+    down: &mut D,
+    (service, route, how): (&'a ErrorService, Route<'a, U::Backend>, Replacement),
+    failed: Answer<'a>,
+    heads: &mut Heads,
+    clock: &mut Clock,
+    record: &mut Record<'a>,
+) -> Ending {
+    let received = Received::replace(&mut heads.request, service, how, failed.status);
+    record.backend = route.backend_name;
+    let mut forwarding =
+        Forwarding { env, route, replaces: false, retry_left: 0, body_limit: None };
+    let result = forwarding.run(down, heads, clock, record).await;
+    received.restore(&mut heads.request);
+    match result {
+        Ok(()) => ending(record),
+        // The first error is what the client should know when there is nobody to explain it.
+        Err(_) => answer_now(env, down, &failed, heads, clock, record).await,
+    }
 }
 
 async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
@@ -119,6 +153,8 @@ async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
 struct Forwarding<'e, 'a, U: Upstreams, O> {
     env: &'e Env<'a, U, O>,
     route: Route<'a, U::Backend>,
+    /// Whether errors of the backend may be answered by another one.
+    replaces: bool,
     retry_left: u32,
     body_limit: Option<u64>,
 }
@@ -159,6 +195,13 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
                 self.back_off(clock).await;
             }
         };
+        let status = heads.response.status;
+        let errors = self.route.rule.errors.as_ref().filter(|_| self.replaces);
+        if errors.is_some_and(|errors| errors.replaces_status(status)) {
+            let report = Report { status: Some(status), failure: None, latency: tried.latency };
+            self.env.upstreams.checkin(self.route.backend, tried.lease, &report);
+            return Err(Answer::page(status, "ErrorWithoutPage", Failure::UpstreamReset));
+        }
         let failure = self.respond(&mut tried, down, heads, clock, record).await;
         let report = Report { status: Some(record.status), failure, latency: tried.latency };
         self.env.upstreams.checkin(self.route.backend, tried.lease, &report);

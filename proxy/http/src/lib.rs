@@ -51,6 +51,7 @@ mod peer;
 mod pump;
 mod random;
 mod record;
+mod replace;
 mod reply;
 mod serve;
 mod settings;

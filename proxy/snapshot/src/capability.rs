@@ -30,6 +30,8 @@ pub const RETRY_STATUS: &str = "http.retry.status";
 pub const RETRY_TIMEOUT: &str = "http.retry.timeout";
 /// Timeouts of a rule for reading from and sending to the backend.
 pub const TIMEOUTS_UPSTREAM: &str = "http.timeouts.upstream";
+/// Errors that another backend answers.
+pub const ERRORS: &str = "http.errors";
 /// HTTP/2 without TLS towards backends.
 pub const BACKEND_H2C: &str = "backend.h2c";
 /// HTTP/2 or HTTP/1.1 towards backends by ALPN.
@@ -46,7 +48,7 @@ pub const BACKEND_CLIENT_CERTIFICATE: &str = "backend.client-certificate";
 pub const SOURCE_RANGES: &str = "policy.source-ranges";
 
 /// All of them.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     LISTENER_TLS,
     LISTENER_TCP,
     LISTENER_UDP,
@@ -61,6 +63,7 @@ pub const ALL: [&str; 21] = [
     RETRY_STATUS,
     RETRY_TIMEOUT,
     TIMEOUTS_UPSTREAM,
+    ERRORS,
     BACKEND_H2C,
     BACKEND_ALPN,
     BACKEND_DNS,

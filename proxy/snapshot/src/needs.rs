@@ -94,6 +94,9 @@ fn add_rule(rule: &Rule, needs: &mut Needs) {
             needs.insert(capability::RETRY_TIMEOUT);
         }
     }
+    if rule.errors.is_some() {
+        needs.insert(capability::ERRORS);
+    }
     let timeouts = rule.timeouts.unwrap_or_default();
     if timeouts.upstream_read_ms > 0 || timeouts.upstream_send_ms > 0 {
         needs.insert(capability::TIMEOUTS_UPSTREAM);

@@ -39,7 +39,7 @@ fn cases() -> Vec<Case> {
     files.iter().map(read).collect()
 }
 
-/// A backend that says its name and the path that it sees. It lives as long as the test. A path may ask it to fail:
+/// A backend that says its name, the path that it sees, and what it is told about an error. It lives as long as the test. A path may ask it to fail:
 /// `/503-at-NAME`, `/slow-at-NAME`.
 fn backend(name: &'static str) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -67,7 +67,12 @@ fn answer(mut stream: TcpStream, name: &str) {
     }
     let fails = path.contains(&format!("503-at-{name}"));
     let line = if fails { "503 Service Unavailable" } else { "200 OK" };
-    let body = format!("{name} {path}");
+    let said = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| *known == name).map(|(_, value)| value)
+    };
+    let told = ["x-code", "x-original-uri", "x-ingress-name"].map(said).into_iter().flatten();
+    let body = [name, path].into_iter().chain(told).collect::<Vec<_>>().join(" ");
     let length = body.len();
     let reply =
         format!("HTTP/1.1 {line}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");

@@ -53,6 +53,8 @@ fn annotations() -> impl Strategy<Value = Value> {
         (Just("from-to-www-redirect"), Just("true".to_owned())),
         (Just("proxy-ssl-name"), ".{0,12}|[a-z.]{0,12}"),
         (Just("proxy-ssl-server-name"), Just("on".to_owned())),
+        (Just("default-backend"), "(app|ghost|.{0,8})"),
+        (Just("custom-http-errors"), "([0-9]{0,6},){0,3}[345][0-9]{2}"),
         (Just("proxy-connect-timeout"), "-?[0-9]{0,12}"),
         (Just("proxy-read-timeout"), "-?[0-9]{0,12}"),
         (Just("proxy-send-timeout"), "-?[0-9]{0,12}"),

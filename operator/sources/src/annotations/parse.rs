@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Canary, HostWide,
+    Canary, Errors, HostWide,
     redirect::parse_redirect,
     registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
     upstream::{parse_retry, parse_timeouts},
@@ -26,6 +26,7 @@ pub(crate) struct Annotations {
     pub(crate) host_wide: HostWide,
     pub(crate) timeouts: RuleTimeouts,
     pub(crate) retry: Option<Retry>,
+    pub(crate) errors: Option<Errors>,
     /// Access control was asked for that is not served, or cannot be read.
     pub(crate) fail_closed: Option<&'static str>,
 }
@@ -79,6 +80,7 @@ impl Annotations {
             host_wide: HostWide::parse(&mut reader),
             timeouts: parse_timeouts(&mut reader),
             retry: parse_retry(&mut reader),
+            errors: Errors::parse(&mut reader),
             fail_closed,
         }
     }
@@ -97,6 +99,7 @@ impl Default for Annotations {
             host_wide: HostWide::default(),
             timeouts: RuleTimeouts::default(),
             retry: None,
+            errors: None,
             fail_closed: None,
         }
     }

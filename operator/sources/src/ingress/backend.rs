@@ -69,7 +69,7 @@ pub(super) fn resolve_backend<'a>(
     Ok(service_backend(namespace, service, &reference.name, port, protocol))
 }
 
-fn service_backend(
+pub(super) fn service_backend(
     namespace: &str,
     service: &Service,
     name: &str,

@@ -6,8 +6,9 @@ use std::{
 };
 
 use gatefleet_ir::{
-    Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, Forward, HostSettings,
-    Language, Match, Policy, Reason, Rule, RuleClaim, TlsClaim, TlsRedirect, WeightedBackend,
+    Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, ErrorService, Forward,
+    HostSettings, Language, Match, Policy, Reason, Rule, RuleClaim, TlsClaim, TlsRedirect,
+    WeightedBackend,
 };
 use gatefleet_names::{HostPattern, Kind, ObjectKey};
 use gatefleet_state::Shelf;
@@ -21,11 +22,12 @@ use k8s_openapi::{
 
 use super::{
     backend::{alone, resolve_backend},
+    errors::resolve_errors,
     host_wide::speak_for_hosts,
     path::{Path, parse_path},
     tls::TlsEntries,
 };
-use crate::annotations::Annotations;
+use crate::annotations::{Annotations, Errors};
 
 /// Legacy annotation that names the class; it outranks `spec.ingressClassName`.
 const LEGACY_CLASS: &str = "kubernetes.io/ingress.class";
@@ -233,6 +235,10 @@ impl Draft<'_> {
         (at, path): (Match, Path),
         action: Action,
     ) {
+        let errors = match &action {
+            Action::Forward(_) => self.errors(said.backend),
+            Action::Redirect(_) | Action::Direct(_) => None,
+        };
         let rule = Rule {
             name,
             filters: path.rewrite.into_iter().collect(),
@@ -240,6 +246,7 @@ impl Draft<'_> {
             action,
             timeouts: self.annotations.timeouts,
             retry: self.annotations.retry.clone(),
+            errors,
         };
         let claim = self.claim(said.host);
         claim.settings.regex |= path.regex_mode;
@@ -276,6 +283,18 @@ impl Draft<'_> {
                 broken.backend()
             }
         })
+    }
+
+    fn errors(&mut self, backend: &IngressBackend) -> Option<ErrorService> {
+        let said = self.annotations.errors.as_ref()?;
+        let Claimant { object, .. } = &self.claimant;
+        let name = ServiceName { namespace: object.namespace.clone(), name: said.service.clone() };
+        let service = self.services.get(&name.namespace, &name.name).map(|service| &**service);
+        self.reads.insert(name);
+        let resolved = resolve_errors(said, (&object.namespace, &object.name), service, backend);
+        resolved
+            .map_err(|(reason, message)| self.tell(Errors::FIELD.to_owned(), reason, message))
+            .ok()
     }
 
     fn claim(&mut self, host: &HostPattern) -> &mut Claim {

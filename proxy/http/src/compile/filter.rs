@@ -26,7 +26,7 @@ pub(crate) struct HeaderEdit {
     pub(crate) add: Pairs,
 }
 
-type Pairs = Box<[(Box<[u8]>, Box<[u8]>)]>;
+pub(super) type Pairs = Box<[(Box<[u8]>, Box<[u8]>)]>;
 
 #[derive(Debug)]
 pub(crate) struct UrlRewrite {
@@ -129,7 +129,11 @@ fn compile_edit(source: &v1::HeaderEdit, request: bool) -> Result<HeaderEdit, Co
     })
 }
 
-fn compile_pairs(sources: &[v1::Header], list: &str, request: bool) -> Result<Pairs, CompileError> {
+pub(super) fn compile_pairs(
+    sources: &[v1::Header],
+    list: &str,
+    request: bool,
+) -> Result<Pairs, CompileError> {
     let compile = |(index, header): (usize, &v1::Header)| {
         let at = format!("{list}[{index}]");
         let name = compile_name(&header.name, request).map_err(|error| error.within(&at))?;

@@ -3,6 +3,7 @@
 //! Each resource compiles alone; names of other resources stay names until a [`crate::TableBuilder`]
 //! links them. What cannot be served is refused here, by field and with a remedy.
 
+mod errors;
 mod filter;
 mod forward;
 mod location;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use gatefleet_matcher::{MatchError, MatchIndex};
 use gatefleet_snapshot::{capability, v1};
 
+pub(crate) use errors::ErrorService;
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
 pub(crate) use location::LocationPart;
@@ -58,6 +60,7 @@ impl From<MatchError> for CompileError {
 /// What this engine can serve beyond the base of the schema, as `Resource.capabilities` names it.
 pub const CAPABILITIES: &[&str] = &[
     capability::ALTERNATIVES,
+    capability::ERRORS,
     capability::MATCH_REGEX,
     capability::REDIRECT_LOCATION,
     capability::RETRY_STATUS,

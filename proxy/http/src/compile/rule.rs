@@ -5,7 +5,8 @@ use std::time::Duration;
 use gatefleet_snapshot::v1::{self, rule};
 
 use super::{
-    CompileError, Filter, Forward, Names,
+    CompileError, ErrorService, Filter, Forward, Names,
+    errors::compile_errors,
     filter::{compile_filters, compile_redirect},
     forward::compile_forward,
     intern, millis,
@@ -25,6 +26,7 @@ pub(crate) struct Rule {
     pub(crate) timeouts: RuleTimeouts,
     pub(crate) retry: Retry,
     pub(crate) request_body_bytes: Option<u64>,
+    pub(crate) errors: Option<ErrorService>,
 }
 
 #[derive(Debug)]
@@ -126,6 +128,11 @@ pub(crate) fn compile_rule(
         action,
         timeouts: compile_timeouts(source.timeouts.as_ref())?,
         retry: compile_retry(source.retry.as_ref())?,
+        errors: source
+            .errors
+            .as_ref()
+            .map(|errors| compile_errors(errors, names).map_err(|e| e.within("errors")))
+            .transpose()?,
         request_body_bytes: (source.max_request_body_bytes > 0)
             .then_some(source.max_request_body_bytes),
     })
