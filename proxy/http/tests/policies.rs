@@ -472,6 +472,30 @@ async fn a_canary_without_endpoints_takes_nothing_and_none_saves_a_dead_primary(
 }
 
 #[tokio::test]
+async fn several_canaries_have_shares_of_all_requests() {
+    let canary = |name: &str, weight: u32| json!({"weight": weight, "backends": [{"weight": 1, "backend": name}]});
+    let mut forward = to("a");
+    forward["alternatives"] = json!([canary("b", 50), canary("c", 50)]);
+    let harness = harness(&[host(json!([{"forward": forward}]))], &[], false);
+    for _ in 0..200 {
+        over_h1(&harness, &PLAIN).await;
+    }
+    let seen = harness.seen();
+    let count = |name: &str| seen.iter().filter(|seen| seen.backend == name).count();
+    assert_eq!((count("a"), count("b") + count("c")), (0, 200));
+    let mut refused = canary("b", 100);
+    refused["header"] = "stage".into();
+    let mut forward = to("a");
+    forward["alternatives"] = json!([refused, canary("c", 50)]);
+    let kept = self::harness(&[host(json!([{"forward": forward}]))], &[], false);
+    for _ in 0..20 {
+        over_h1(&kept, &headers(&[("stage", "never")])).await;
+    }
+    assert!(kept.seen().iter().all(|seen| seen.backend == "a"), "{:?}", kept.seen());
+    assert!((60..=140).contains(&count("b")), "{}", count("b"));
+}
+
+#[tokio::test]
 async fn weights_share_requests() {
     let forward = json!({"backends": [
         {"weight": 1, "backend": "a"}, {"weight": 0, "backend": "c"}, {"weight": 3, "backend": "b"},

@@ -44,7 +44,7 @@ the controller that it will replace; `publishAddresses` names the addresses of a
 |---|---|
 | of Ingresses of equal age the last by name wins | the first by name wins |
 | a canary leaks into every route of the same Service | it stands beside the rule of its own host, path and type |
-| one canary for each path | several, asked in order of age |
+| one canary for each path | several, asked in order of age; each weight is a share of all requests |
 | an unreadable pattern of a canary sends the requests with that header to the primary | that canary takes nothing at all |
 | `/path/` answers requests for `/path` with 301 | serves them |
 | regular expressions of PCRE | of linear time: no look-around, no back-references; told if a path needs them |
