@@ -154,6 +154,7 @@ pub struct RuleTimeouts {
 
 /// When a request is sent again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one word of `proxy_next_upstream`")]
 pub struct Retry {
     /// Tries after the first.
     pub attempts: u32,

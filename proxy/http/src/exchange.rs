@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     attempt::{self, Attempt, Fault, Patience},
     clock::{Clock, Expired},
-    compile::{ErrorService, Filter, Retry},
+    compile::{Cause, ErrorService, Filter, Retry},
     connection::ConnectionInfo,
     decide::{Answer, Plan, Route, decide},
     drain::{Drain, Phase},
@@ -312,19 +312,21 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
 
     fn may_retry(&self, fault: Fault, was_pooled: bool, request: &RequestHead) -> bool {
         let retry: &Retry = &self.route.rule.retry;
+        let has = |cause| retry.causes.contains(&cause);
         let asked_for = match fault {
             Fault::Stale => return was_pooled && is_repeatable(retry, request),
             // Nothing was sent.
             Fault::Connect(ConnectError::TimedOut { .. }) => {
-                return retry.connect_timeout && self.has_tries();
+                return has(Cause::ConnectTimeout) && self.has_tries();
             }
             Fault::Connect(error) => {
-                return error.endpoint().is_some() && retry.connect_failure && self.has_tries();
+                let failed = error.endpoint().is_some();
+                return failed && has(Cause::ConnectFailure) && self.has_tries();
             }
             Fault::Upstream(StreamError::Closed | StreamError::Io(_))
-            | Fault::Expired(Expired::Try, _) => retry.reset,
-            Fault::Expired(Expired::Idle, false) => retry.answer_timeout,
-            Fault::Upstream(_) => retry.malformed,
+            | Fault::Expired(Expired::Try, _) => has(Cause::Reset),
+            Fault::Expired(Expired::Idle, false) => has(Cause::AnswerTimeout),
+            Fault::Upstream(_) => has(Cause::Malformed),
             Fault::Status(_) => true,
             Fault::Client(_) | Fault::Expired(..) => false,
         };

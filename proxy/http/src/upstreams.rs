@@ -74,8 +74,8 @@ fn mark(endpoint: SocketAddr) -> u64 {
     let address = match endpoint.ip() {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         IpAddr::V6(address) => {
-            let [a, b, c, d, e, f, g, h] = address.segments().map(u64::from);
-            (a ^ c ^ e ^ g).rotate_left(16) ^ (b << 32) ^ (d << 24) ^ (f << 8) ^ h
+            let segments = address.segments().into_iter();
+            segments.fold(0_u64, |mark, segment| mark.rotate_left(11) ^ u64::from(segment))
         }
     };
     ((address << 16) ^ u64::from(endpoint.port())).max(1)

@@ -14,7 +14,7 @@ fn not_found() -> Endpoint {
     answering(|_| "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nlost".to_owned())
 }
 
-fn harness(primary: Vec<Endpoint>, pages: Vec<Endpoint>, errors: serde_json::Value) -> Harness {
+fn harness(primary: Vec<Endpoint>, pages: Vec<Endpoint>, errors: &serde_json::Value) -> Harness {
     let host: v1::VirtualHost = serde_json::from_value(json!({
         "scope": "tier",
         "rules": [{"name": "r", "errors": errors, "forward": {"backends": [{"weight": 1, "backend": "b"}]}}],
@@ -37,7 +37,7 @@ const POST: &[u8] =
 
 #[tokio::test]
 async fn the_page_of_an_error_is_asked_for() {
-    let harness = harness(vec![not_found()], vec![echo()], errors(&[404, 502], false));
+    let harness = harness(vec![not_found()], vec![echo()], &errors(&[404, 502], false));
     let mut client = harness.connect();
     client.write_all(POST).await.unwrap();
     let answer = support::read_quiet(&mut client).await;
@@ -83,7 +83,7 @@ async fn what_the_rule_does_not_name_is_passed_on() {
         (vec![not_found()], vec![echo()], missing.clone(), "HTTP/1.1 404 ", "lost"),
         (refused(), refused(), errors(&[502], true), "HTTP/1.1 502 ", "ConnectFailed"),
     ] {
-        let harness = harness(primary, pages, said.clone());
+        let harness = harness(primary, pages, &said);
         let answer = harness.talk(get).await;
         assert!(answer.starts_with(starts) && answer.contains(contains), "{said}: {answer}");
     }
@@ -91,7 +91,7 @@ async fn what_the_rule_does_not_name_is_passed_on() {
 
 #[tokio::test]
 async fn without_endpoints_the_request_goes_elsewhere_as_it_is() {
-    let harness = harness(vec![], vec![echo()], errors(&[503], true));
+    let harness = harness(vec![], vec![echo()], &errors(&[503], true));
     let answer = harness.talk(POST).await;
     for line in ["POST /a?b HTTP/1.1", "hello", "x-code: 503", "text/y", "x-service-name: shop"] {
         assert!(answer.contains(line), "{line}: {answer}");

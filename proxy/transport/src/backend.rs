@@ -260,7 +260,9 @@ mod tests {
         failed: [u16; N],
     ) -> Vec<u16> {
         let mut avoid = Avoid::default();
-        failed.into_iter().for_each(|port| avoid.add(([127, 0, 0, 1], port).into()));
+        for port in failed {
+            avoid.add(([127, 0, 0, 1], port).into());
+        }
         turns.map(|turn| set.pick(turn, &avoid).unwrap().address().unwrap().port()).collect()
     }
 

@@ -80,14 +80,12 @@ fn parse_status(
     default: u16,
 ) -> u16 {
     let said = reader.integer(name, default.into());
-    match u16::try_from(said).ok().filter(|_| statuses.contains(&said)) {
-        Some(status) => status,
-        None => {
-            let expected = format!("a status from {} to {}", statuses.start(), statuses.end());
-            reader.tell_invalid(name, &said.to_string(), &expected);
-            default
-        }
-    }
+    let status = u16::try_from(said).ok().filter(|_| statuses.contains(&said));
+    status.unwrap_or_else(|| {
+        let expected = format!("a status from {} to {}", statuses.start(), statuses.end());
+        reader.tell_invalid(name, &said.to_string(), &expected);
+        default
+    })
 }
 
 fn parse_location(reader: &mut Reader<'_>, name: &str, relative: bool) -> Option<String> {
@@ -156,12 +154,11 @@ fn location(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some((literal, after)) = rest.split_once('$') {
         location.push_str(literal_of_url(literal)?);
-        let (name, after) = match after.strip_prefix('{') {
-            Some(braced) => braced.split_once('}')?,
-            None => {
-                let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-                after.split_at(end.unwrap_or(after.len()))
-            }
+        let (name, after) = if let Some(braced) = after.strip_prefix('{') {
+            braced.split_once('}')?
+        } else {
+            let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            after.split_at(end.unwrap_or(after.len()))
         };
         location.push_str(VARIABLES.iter().find(|(known, _)| *known == name)?.1);
         rest = after;

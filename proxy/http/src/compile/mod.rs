@@ -21,7 +21,7 @@ pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRe
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
 pub(crate) use location::LocationPart;
 pub use policy::{CompiledPolicy, compile_policy};
-pub(crate) use rule::{Action, Direct, Redirect, Retry, Rule};
+pub(crate) use rule::{Action, Cause, Direct, Redirect, Retry, Rule};
 pub use tier::compile_tier;
 
 /// Why a resource cannot be served.

@@ -61,18 +61,27 @@ pub(crate) struct RuleTimeouts {
 pub(crate) struct Retry {
     pub(crate) attempts: u32,
     pub(crate) statuses: Box<[u16]>,
-    pub(crate) connect_failure: bool,
-    pub(crate) connect_timeout: bool,
-    pub(crate) reset: bool,
-    /// No response head in time.
-    pub(crate) answer_timeout: bool,
-    /// The response head violates HTTP.
-    pub(crate) malformed: bool,
+    pub(crate) causes: Box<[Cause]>,
     pub(crate) non_idempotent: bool,
     pub(crate) per_try: Option<Duration>,
     pub(crate) backoff: Option<Duration>,
     /// No try begins later than this after the first one.
     pub(crate) total: Option<Duration>,
+}
+
+/// What a try may fail of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// No connection, other than in time.
+    ConnectFailure,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection was lost before a response head.
+    Reset,
+    /// No response head in time.
+    AnswerTimeout,
+    /// The response head violates HTTP.
+    Malformed,
 }
 
 impl Default for Retry {
@@ -82,11 +91,7 @@ impl Default for Retry {
         Self {
             attempts: 2,
             statuses: Box::default(),
-            connect_failure: true,
-            connect_timeout: true,
-            reset: true,
-            answer_timeout: false,
-            malformed: false,
+            causes: [Cause::ConnectFailure, Cause::ConnectTimeout, Cause::Reset].into(),
             non_idempotent: false,
             per_try: None,
             backoff: None,
@@ -196,6 +201,17 @@ fn compile_timeouts(source: Option<&v1::Timeouts>) -> Result<RuleTimeouts, Compi
     })
 }
 
+fn compile_causes(source: &v1::Retry) -> Box<[Cause]> {
+    let asked = [
+        (source.connect_failure, Cause::ConnectFailure),
+        (source.timeout, Cause::ConnectTimeout),
+        (source.reset, Cause::Reset),
+        (source.timeout, Cause::AnswerTimeout),
+        (source.malformed, Cause::Malformed),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, cause)| cause).collect()
+}
+
 fn compile_retry(source: Option<&v1::Retry>) -> Result<Retry, CompileError> {
     let Some(source) = source else { return Ok(Retry::default()) };
     let statuses = source
@@ -212,11 +228,7 @@ fn compile_retry(source: Option<&v1::Retry>) -> Result<Retry, CompileError> {
     Ok(Retry {
         attempts: source.attempts,
         statuses,
-        connect_failure: source.connect_failure,
-        connect_timeout: source.timeout,
-        reset: source.reset,
-        answer_timeout: source.timeout,
-        malformed: source.malformed,
+        causes: compile_causes(source),
         non_idempotent: source.non_idempotent,
         per_try: millis(source.per_try_ms),
         backoff: millis(source.backoff_ms),
