@@ -195,6 +195,9 @@ pub struct IngressSpec {
         )]),
     ))]
     pub watch_namespaces: Vec<String>,
+    /// Only Ingresses of namespaces with these labels are served; together with `watchNamespaces` both must hold.
+    #[serde(skip_serializing_if = "NamespaceSelector::is_empty")]
+    pub namespace_selector: NamespaceSelector,
     /// Whether addresses are written into the status of the Ingresses. `false` lets the fleet serve beside another
     /// controller that writes its own. Default: `true`. Example: `false`.
     pub publish_status: bool,
@@ -211,11 +214,34 @@ pub struct IngressSpec {
     pub publish_addresses: Vec<String>,
 }
 
+/// Namespaces by their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NamespaceSelector {
+    /// Labels that a namespace must have. Default: none, every namespace. Example: `{team: shop}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+impl NamespaceSelector {
+    fn is_empty(&self) -> bool {
+        self.match_labels.is_empty()
+    }
+
+    /// Whether a namespace with these labels is selected.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
 impl Default for IngressSpec {
     fn default() -> Self {
         Self {
             ingress_class: None,
             watch_namespaces: Vec::new(),
+            namespace_selector: NamespaceSelector::default(),
             publish_status: true,
             publish_addresses: Vec::new(),
         }

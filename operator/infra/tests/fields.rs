@@ -33,8 +33,9 @@ observe the effect. *unproven*: none does. Both tiers have the same fields; `TIE
 ";
 
 /// Fields that neither objects nor settings show: they choose among routes, or say what is told about them.
-const CHOOSES_ROUTES: [&str; 4] = [
+const CHOOSES_ROUTES: [&str; 5] = [
     "ingress.ingressClass",
+    "ingress.namespaceSelector.matchLabels",
     "ingress.publishAddresses",
     "ingress.publishStatus",
     "ingress.watchNamespaces",

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatefleet_crds::GatewayConfig;
+use gatefleet_crds::{GatewayConfig, IngressSpec};
 use gatefleet_ir::{Claimant, Diagnostic, Reason};
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
 use gatefleet_sources::{claimant_of, class_of};
 use gatefleet_state::{ClusterState, Shelf};
-use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    networking::v1::{Ingress, IngressClass},
+};
 
 use crate::class::{ClassOutcome, default_class, resolve_class};
 
@@ -37,21 +40,23 @@ pub(crate) struct Selection {
 /// What a fleet says about the Ingresses that select it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wishes {
-    /// Empty: all.
-    namespaces: BTreeSet<String>,
+    /// `None`: all.
+    namespaces: Option<BTreeSet<String>>,
     publishes: bool,
 }
 
 impl Wishes {
     fn watches(&self, namespace: &str) -> bool {
-        self.namespaces.is_empty() || self.namespaces.contains(namespace)
+        self.namespaces.as_ref().is_none_or(|names| names.contains(namespace))
     }
 
     /// Whether both would publish addresses for one Ingress.
     fn clash(&self, other: &Self) -> bool {
-        let shared = self.namespaces.is_empty()
-            || other.namespaces.is_empty()
-            || !self.namespaces.is_disjoint(&other.namespaces);
+        let shared = match (&self.namespaces, &other.namespaces) {
+            (Some(own), Some(theirs)) => !own.is_disjoint(theirs),
+            (Some(names), None) | (None, Some(names)) => !names.is_empty(),
+            (None, None) => true,
+        };
         shared && self.publishes && other.publishes
     }
 }
@@ -96,7 +101,7 @@ impl Selection {
             default_class: default_class(&state.ingress_classes),
             ..Self::default()
         };
-        selection.read_configs(&state.gateway_configs);
+        selection.read_configs(&state.gateway_configs, &state.namespaces);
         for class in state.ingress_classes.iter() {
             selection.read_class(class, state, default_namespace);
         }
@@ -104,12 +109,12 @@ impl Selection {
         selection
     }
 
-    fn read_configs(&mut self, configs: &Shelf<GatewayConfig>) {
+    fn read_configs(&mut self, configs: &Shelf<GatewayConfig>, namespaces: &Shelf<Namespace>) {
         let mut claiming: Vec<(Claimant, Named)> = Vec::new();
         for config in configs.iter() {
             let claimant = claimant_of(Kind::GatewayConfig, &config.metadata);
             let said = &config.spec.ingress;
-            let namespaces = said.watch_namespaces.iter().cloned().collect();
+            let namespaces = watched_namespaces(said, namespaces);
             let wishes = Wishes { namespaces, publishes: said.publish_status };
             self.wishes.insert(fleet_of(&claimant.object), wishes);
             let Some(class) = config.spec.ingress.ingress_class.clone() else { continue };
@@ -223,11 +228,29 @@ pub(crate) fn fleet_of(object: &ObjectKey) -> FleetKey {
     FleetKey::new(&object.namespace, &object.name)
 }
 
+/// The namespaces that a fleet watches; `None`: all.
+fn watched_namespaces(
+    said: &IngressSpec,
+    namespaces: &Shelf<Namespace>,
+) -> Option<BTreeSet<String>> {
+    let named = &said.watch_namespaces;
+    if said.namespace_selector.match_labels.is_empty() {
+        return (!named.is_empty()).then(|| named.iter().cloned().collect());
+    }
+    let empty = BTreeMap::new();
+    let selected = namespaces.iter().filter(|namespace| {
+        let labels = namespace.metadata.labels.as_ref().unwrap_or(&empty);
+        said.namespace_selector.selects(labels)
+    });
+    let names = selected.filter_map(|namespace| namespace.metadata.name.clone());
+    Some(names.filter(|name| named.is_empty() || named.contains(name)).collect())
+}
+
 fn not_watched(ingress: &Ingress, fleet: &FleetKey, namespace: &str) -> Diagnostic {
     let object = claimant_of(Kind::Ingress, &ingress.metadata).object;
     let message = format!(
-        "GatewayConfig {fleet} serves this class, but not in namespace {namespace}: add it to ingress.watchNamespaces, or choose \
-         another class"
+        "GatewayConfig {fleet} serves this class, but not in namespace {namespace}: let ingress.watchNamespaces and \
+         ingress.namespaceSelector include it, or choose another class"
     );
     Diagnostic::new(&object, "metadata.namespace", Reason::NotSelected, message)
 }

@@ -21,8 +21,8 @@ The class is the annotation `kubernetes.io/ingress.class`, else `spec.ingressCla
    Ingresses that name no class, any other value takes that class. Of several the oldest publishes its addresses.
 
 A class of ingress-nginx (`controller: k8s.io/ingress-nginx`, which cannot be changed) is adopted when its `parameters` name a
-GatewayConfig: then its Ingresses are of the north-south tier. `watchNamespaces` bounds a fleet to Ingresses of these
-namespaces, however they select it. With `publishStatus: false` the fleet serves and writes no address, so that it can run beside
+GatewayConfig: then its Ingresses are of the north-south tier. `watchNamespaces` and `namespaceSelector` bound a fleet
+to Ingresses of these namespaces, however they select it. With `publishStatus: false` the fleet serves and writes no address, so that it can run beside
 the controller that it will replace; `publishAddresses` names the addresses of a load balancer that Kubernetes does not know.
 
 ## Routing
