@@ -24,10 +24,10 @@ pub use listener::{
 };
 pub use merge::{Host, Merged, merge};
 pub use model::{
-    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Decision, Direct,
-    ErrorService, Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match, PathMatch,
-    PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts, ServiceBackend,
-    ValueCondition, ValueMatch, WeightedBackend,
+    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Cors, Decision,
+    Direct, ErrorService, Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match,
+    PathMatch, PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts,
+    ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
 pub use server_name::{MergedServerName, ServerName, merge_server_name};
 pub use side_host::{SideHosts, redirect_host, settle_side_hosts};

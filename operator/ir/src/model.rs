@@ -316,6 +316,8 @@ pub enum Filter {
     Rewrite(Rewrite),
     /// Ends the request if it acts.
     Redirect(Redirect),
+    /// Which origins may read answers.
+    Cors(Cors),
     /// A copy to another backend.
     Mirror {
         /// Where to.
@@ -323,6 +325,23 @@ pub enum Filter {
         /// Share of the requests: numerator and denominator; denominator 0: every request.
         share: (u32, u32),
     },
+}
+
+/// Cross-origin resource sharing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// `*`, `null`, or `scheme://host[:port]` with `*.` for one label.
+    pub origins: Vec<String>,
+    /// Allowed methods.
+    pub methods: Vec<String>,
+    /// Allowed request headers.
+    pub headers: Vec<String>,
+    /// Response headers that scripts may read.
+    pub expose: Vec<String>,
+    /// Whether cookies and the like may be sent.
+    pub credentials: bool,
+    /// Seconds that a browser may remember it; 0: not said.
+    pub max_age: u32,
 }
 
 /// Remove, then set, then add.

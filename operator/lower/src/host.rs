@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use gatefleet_ir::{
-    Action, Alternative, Anchor, Backend, Direct, ErrorService, Filter, HeaderEdit,
+    Action, Alternative, Anchor, Backend, Cors, Direct, ErrorService, Filter, HeaderEdit,
     HeaderStepValue, Host, Match, PathMatch, PathRewrite, Policy, Redirect, Regex, Rewrite, Rule,
     Scope, ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
@@ -206,6 +206,7 @@ impl Lowering {
             Filter::ResponseHeaders(edit) => filter::Kind::ResponseHeaders(lower_headers(edit)),
             Filter::Rewrite(rewrite) => filter::Kind::UrlRewrite(lower_rewrite(rewrite)),
             Filter::Redirect(redirect) => filter::Kind::Redirect(lower_redirect(redirect)),
+            Filter::Cors(cors) => filter::Kind::Cors(lower_cors(cors)),
             Filter::Mirror { backend, share: (numerator, denominator) } => {
                 filter::Kind::Mirror(v1::Mirror {
                     backend: self.backend(backend),
@@ -245,6 +246,17 @@ fn lower_rewrite(said: &Rewrite) -> v1::UrlRewrite {
         }),
     });
     v1::UrlRewrite { host: said.host.clone(), path }
+}
+
+fn lower_cors(said: &Cors) -> v1::Cors {
+    v1::Cors {
+        allow_origins: said.origins.clone(),
+        allow_methods: said.methods.clone(),
+        allow_headers: said.headers.clone(),
+        expose_headers: said.expose.clone(),
+        allow_credentials: said.credentials,
+        max_age_seconds: said.max_age,
+    }
 }
 
 fn lower_redirect(said: &Redirect) -> v1::Redirect {

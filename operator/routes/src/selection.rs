@@ -242,8 +242,8 @@ fn watched_namespaces(
         let labels = namespace.metadata.labels.as_ref().unwrap_or(&empty);
         said.namespace_selector.selects(labels)
     });
-    let names = selected.filter_map(|namespace| namespace.metadata.name.clone());
-    Some(names.filter(|name| named.is_empty() || named.contains(name)).collect())
+    let selected = selected.filter_map(|namespace| namespace.metadata.name.clone());
+    Some(selected.filter(|name| named.is_empty() || named.contains(name)).collect())
 }
 
 fn not_watched(ingress: &Ingress, fleet: &FleetKey, namespace: &str) -> Diagnostic {

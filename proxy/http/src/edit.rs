@@ -15,6 +15,8 @@ use crate::{
 pub(crate) enum Filtered<'a> {
     Pass,
     Redirect(&'a Redirect),
+    /// A question of a browser about what it may do.
+    Preflight,
 }
 
 /// Runs the request side of filters, in order, until one ends the request.
@@ -31,17 +33,20 @@ pub(crate) fn filter_request<'a>(
             Filter::Redirect(redirect) if redirect.acts(origin) => {
                 return Ok(Filtered::Redirect(redirect));
             }
-            Filter::Redirect(_) | Filter::ResponseHeaders(_) => {}
+            Filter::Cors(cors) if cors.answers(head) => return Ok(Filtered::Preflight),
+            Filter::Redirect(_) | Filter::ResponseHeaders(_) | Filter::Cors(_) => {}
         }
     }
     Ok(Filtered::Pass)
 }
 
 /// Runs the response side of filters.
-pub(crate) fn filter_response(filters: &[Filter], fields: &mut Fields) {
+pub(crate) fn filter_response(filters: &[Filter], request: &Fields, fields: &mut Fields) {
     for filter in filters {
-        if let Filter::ResponseHeaders(edit) = filter {
-            edit_fields(edit, fields);
+        match filter {
+            Filter::ResponseHeaders(edit) => edit_fields(edit, fields),
+            Filter::Cors(cors) => cors.write(request, fields),
+            Filter::RequestHeaders(_) | Filter::Rewrite(_) | Filter::Redirect(_) => {}
         }
     }
 }

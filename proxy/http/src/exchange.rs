@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use crate::{
     attempt::{self, Attempt, Fault, Patience},
     clock::{Clock, Expired},
-    compile::{Cause, ErrorService, Filter, Retry},
+    compile::{Cause, Cors, ErrorService, Filter, Retry},
     connection::ConnectionInfo,
     decide::{Answer, Plan, Route, decide},
     drain::{Drain, Phase},
     edit::filter_response,
-    head::{RequestHead, ResponseHead},
+    head::{Fields, RequestHead, ResponseHead},
     observe::{Failure, Observer},
     peer::{Downstream, StreamError, Upstream},
     pump::Pump,
@@ -75,7 +75,7 @@ pub(crate) async fn exchange<D: Downstream, U: Upstreams, O: Observer>(
     record.rule = decision.rule_name;
     let settings = env.table.settings();
     clock.restart(env.started, settings.timeouts.idle);
-    let errors = decision.errors;
+    let (errors, cors) = (decision.errors, decision.cors);
     let answer = match decision.plan {
         Plan::Answer(answer) => Some(answer),
         Plan::Forward(route) => {
@@ -89,9 +89,11 @@ pub(crate) async fn exchange<D: Downstream, U: Upstreams, O: Observer>(
     let ending = match answer {
         None => ending(&record),
         Some(failed) => match errors.and_then(|errors| errors.replacement(&failed)) {
-            None => answer_now(env, down, &failed, heads, clock, &mut record).await,
+            None => answer_now(env, down, (&failed, cors), heads, clock, &mut record).await,
             // Boxed: few requests need it, and every connection has room for what is not.
-            Some(how) => Box::pin(replace(env, down, how, failed, heads, clock, &mut record)).await,
+            Some(how) => {
+                Box::pin(replace(env, down, how, (failed, cors), heads, clock, &mut record)).await
+            }
         },
     };
     record.report(env.observer, &heads.request);
@@ -107,7 +109,7 @@ async fn replace<'a, D: Downstream, U: Upstreams, O: Observer>(
     env: &Env<'a, U, O>,
     down: &mut D,
     (service, route, how): (&'a ErrorService, Route<'a, U::Backend>, Replacement),
-    failed: Answer<'a>,
+    (failed, cors): (Answer<'a>, Option<&'a Cors>),
     heads: &mut Heads,
     clock: &mut Clock,
     record: &mut Record<'a>,
@@ -121,14 +123,14 @@ async fn replace<'a, D: Downstream, U: Upstreams, O: Observer>(
     match result {
         Ok(()) => ending(record),
         // The first error is what the client should know when there is nobody to explain it.
-        Err(_) => answer_now(env, down, &failed, heads, clock, record).await,
+        Err(_) => answer_now(env, down, (&failed, cors), heads, clock, record).await,
     }
 }
 
 async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
     env: &Env<'_, U, O>,
     down: &mut D,
-    answer: &Answer<'a>,
+    (answer, cors): (&Answer<'a>, Option<&'a Cors>),
     heads: &mut Heads,
     clock: &mut Clock,
     record: &mut Record<'a>,
@@ -136,7 +138,7 @@ async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
     clock.restart(Instant::now(), env.table.settings().timeouts.idle);
     record.reason_is(answer);
     let Heads { request, response } = heads;
-    let facts = Facts { request, info: env.info, origin: record.origin, close: env.closes() };
+    let facts = Facts { request, info: env.info, origin: record.origin, close: env.closes(), cors };
     match reply(down, answer, facts, response, clock).await {
         Ok(bytes) => {
             (record.status, record.body_out) = (answer.status, bytes);
@@ -350,9 +352,9 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record: &mut Record<'a>,
     ) -> Option<Failure> {
         let Tried { lease, upload, .. } = tried;
-        let response = &mut heads.response;
+        let Heads { request, response } = heads;
         record.status = response.status;
-        self.edit_response(&mut response.fields);
+        self.edit_response(&request.fields, &mut response.fields);
         clock.limit_try(Instant::now(), None);
         let is_tunnel = response.status == 101;
         down.send_head(response, self.env.closes() || !(upload.is_done() || is_tunnel));
@@ -378,10 +380,10 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         fault.and_then(Fault::blames_endpoint)
     }
 
-    fn edit_response(&self, fields: &mut crate::head::Fields) {
+    fn edit_response(&self, request: &Fields, fields: &mut Fields) {
         let filters: [&[Filter]; 2] = [&self.route.choice.filters, &self.route.rule.filters];
         for filters in filters {
-            filter_response(filters, fields);
+            filter_response(filters, request, fields);
         }
     }
 }

@@ -180,6 +180,12 @@ fn ask(address: SocketAddr, request: &Value) -> Option<String> {
     // Only the port that this run happens to have.
     let got = got.replace(&format!(":{}", address.port()), "");
     let wanted = text("gets");
+    let said: BTreeMap<String, Option<String>> =
+        serde_json::from_value(request.get("has").cloned().unwrap_or_else(|| json!({}))).unwrap();
+    let wrong = said.iter().find(|(name, value)| answer.header(name) != value.as_deref());
+    if let Some((name, _)) = wrong {
+        return Some(format!("{request} got {name}: {:?}", answer.header(name)));
+    }
     let fits = got == wanted || (!wanted.contains(' ') && got.split(' ').next() == Some(wanted));
     (!fits).then(|| format!("{request} got {got:?}"))
 }

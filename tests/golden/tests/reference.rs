@@ -55,6 +55,7 @@ the controller that it will replace; `publishAddresses` names the addresses of a
 | `proxy-next-upstream-tries: 0` knows no limit | 16 tries |
 | `custom-http-errors` without `default-backend` asks the controller's own default backend | it is told, and errors are passed on |
 | `custom-http-errors` replaces also what nginx says itself, such as 403 and 413 | what backends answer, and what the proxy says about backends |
+| an origin of `cors-allow-origin` may begin with anything | it is compared as a whole; one that cannot be read stands for nobody |
 | redirects are answered before access control | after it |
 | of `server-alias` the first Ingress's names hold | those of every Ingress of the host; no expressions |
 | an annotation that is not served is ignored | it is told; what guards access answers 503 |

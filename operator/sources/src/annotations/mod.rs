@@ -1,6 +1,7 @@
 //! The annotations of ingress-nginx.
 
 mod canary;
+mod cors;
 mod errors;
 mod parse;
 mod redirect;

@@ -1,12 +1,13 @@
 //! From text to types, with a finding for everything that cannot be honoured.
 
-use gatefleet_ir::{Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
+use gatefleet_ir::{Cors, Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
 use gatefleet_names::{Hostname, ObjectKey};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     Canary, Errors, HostWide,
+    cors::parse_cors,
     redirect::parse_redirect,
     registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
     upstream::{parse_retry, parse_timeouts},
@@ -27,6 +28,7 @@ pub(crate) struct Annotations {
     pub(crate) timeouts: RuleTimeouts,
     pub(crate) retry: Option<Retry>,
     pub(crate) errors: Option<Errors>,
+    pub(crate) cors: Option<Cors>,
     /// Access control was asked for that is not served, or cannot be read.
     pub(crate) fail_closed: Option<&'static str>,
 }
@@ -81,6 +83,7 @@ impl Annotations {
             timeouts: parse_timeouts(&mut reader),
             retry: parse_retry(&mut reader),
             errors: Errors::parse(&mut reader),
+            cors: parse_cors(&mut reader),
             fail_closed,
         }
     }
@@ -100,6 +103,7 @@ impl Default for Annotations {
             timeouts: RuleTimeouts::default(),
             retry: None,
             errors: None,
+            cors: None,
             fail_closed: None,
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use gatefleet_ir::{
-    Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, ErrorService, Forward,
+    Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, ErrorService, Filter, Forward,
     HostSettings, Language, Match, Policy, Reason, Rule, RuleClaim, TlsClaim, TlsRedirect,
     WeightedBackend,
 };
@@ -235,13 +235,14 @@ impl Draft<'_> {
         (at, path): (Match, Path),
         action: Action,
     ) {
+        let cors = self.annotations.cors.clone().map(Filter::Cors);
         let errors = match &action {
             Action::Forward(_) => self.errors(said.backend),
             Action::Redirect(_) | Action::Direct(_) => None,
         };
         let rule = Rule {
             name,
-            filters: path.rewrite.into_iter().collect(),
+            filters: cors.into_iter().chain(path.rewrite).collect(),
             policies: self.policies.clone(),
             action,
             timeouts: self.annotations.timeouts,

@@ -4,7 +4,8 @@ use gatefleet_matcher::Pattern;
 use gatefleet_snapshot::v1::{self, filter, redirect, url_rewrite};
 
 use super::{
-    CompileError,
+    CompileError, Cors,
+    cors::compile_cors,
     location::{LocationPart, compile_location},
     rule::final_status,
 };
@@ -16,6 +17,7 @@ pub(crate) enum Filter {
     ResponseHeaders(HeaderEdit),
     Rewrite(UrlRewrite),
     Redirect(Redirect),
+    Cors(Cors),
 }
 
 /// remove, then set, then add. Names in lower case.
@@ -113,7 +115,9 @@ fn compile_filter(source: &v1::Filter, only_prefixes: bool) -> Result<Filter, Co
             compile_redirect(redirect, only_prefixes).map_err(|e| e.within("redirect"))?,
         ),
         Some(filter::Kind::Mirror(_)) => return missing("mirror"),
-        Some(filter::Kind::Cors(_)) => return missing("cors"),
+        Some(filter::Kind::Cors(cors)) => {
+            Filter::Cors(compile_cors(cors).map_err(|e| e.within("cors"))?)
+        }
         None => return missing("run a filter of unknown kind"),
     })
 }

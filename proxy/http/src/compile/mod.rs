@@ -3,6 +3,7 @@
 //! Each resource compiles alone; names of other resources stay names until a [`crate::TableBuilder`]
 //! links them. What cannot be served is refused here, by field and with a remedy.
 
+mod cors;
 mod errors;
 mod filter;
 mod forward;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use gatefleet_matcher::{MatchError, MatchIndex};
 use gatefleet_snapshot::{capability, v1};
 
+pub(crate) use cors::Cors;
 pub(crate) use errors::ErrorService;
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
@@ -60,6 +62,7 @@ impl From<MatchError> for CompileError {
 /// What this engine can serve beyond the base of the schema, as `Resource.capabilities` names it.
 pub const CAPABILITIES: &[&str] = &[
     capability::ALTERNATIVES,
+    capability::CORS,
     capability::ERRORS,
     capability::MATCH_REGEX,
     capability::REDIRECT_LOCATION,
