@@ -187,6 +187,7 @@ fn root_rule(root: &RootClaim) -> Rule {
         timeouts: crate::RuleTimeouts::default(),
         retry: None,
         errors: None,
+        body_bytes: 0,
     }
 }
 
@@ -200,6 +201,7 @@ fn not_found() -> Rule {
         timeouts: crate::RuleTimeouts::default(),
         retry: None,
         errors: None,
+        body_bytes: 0,
     }
 }
 

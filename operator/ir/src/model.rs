@@ -122,6 +122,8 @@ pub struct Rule {
     pub retry: Option<Retry>,
     /// `None`: errors are passed on.
     pub errors: Option<ErrorService>,
+    /// Bytes that a request body may have; 0: the tier's.
+    pub body_bytes: u64,
 }
 
 /// A backend that answers errors of a rule's backends.

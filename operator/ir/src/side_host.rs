@@ -67,6 +67,7 @@ pub fn redirect_host(claimant: &Claimant, redirect: Redirect) -> Host {
         timeouts: RuleTimeouts::default(),
         retry: None,
         errors: None,
+        body_bytes: 0,
     };
     Host {
         rules: vec![rule],

@@ -19,6 +19,7 @@ fn rule(name: &str, said: Match, text: &str) -> RuleClaim {
             timeouts: RuleTimeouts::default(),
             retry: None,
             errors: None,
+            body_bytes: 0,
         },
         tls_redirect: TlsRedirect::IfHostHasTls { trim_slash: true },
         regex_form: Some(RegexForm { text: text.to_owned(), pattern: text.to_owned() }),

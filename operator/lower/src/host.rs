@@ -130,7 +130,7 @@ impl Lowering {
             action: Some(action),
             timeouts: lower_timeouts(said),
             retry: said.retry.as_ref().map(lower_retry),
-            max_request_body_bytes: 0,
+            max_request_body_bytes: said.body_bytes,
             errors: said.errors.as_ref().map(|errors| self.errors(errors)),
         }
     }

@@ -123,6 +123,7 @@ fn rule(name: &str, path: PathMatch, backends: Vec<WeightedBackend>) -> RuleClai
             timeouts: RuleTimeouts::default(),
             retry: None,
             errors: None,
+            body_bytes: 0,
         },
         tls_redirect: TlsRedirect::Never,
         regex_form: None,

@@ -72,7 +72,8 @@ fn answer(mut stream: TcpStream, name: &str) {
         lines.find(|(known, _)| *known == name).map(|(_, value)| value)
     };
     let told = ["x-code", "x-original-uri", "x-ingress-name"].map(said).into_iter().flatten();
-    let body = [name, path].into_iter().chain(told).collect::<Vec<_>>().join(" ");
+    let host = (path == "/host").then(|| said("host")).flatten();
+    let body = [name, path].into_iter().chain(told).chain(host).collect::<Vec<_>>().join(" ");
     let length = body.len();
     let reply =
         format!("HTTP/1.1 {line}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
@@ -169,7 +170,20 @@ fn ask(address: SocketAddr, request: &Value) -> Option<String> {
             .unwrap();
     let headers: Vec<(&str, &str)> =
         headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let answer = raw::get(address, text("host"), text("path"), &headers).unwrap();
+    let answer = match text("body") {
+        "" => raw::get(address, text("host"), text("path"), &headers).unwrap(),
+        body => {
+            let length = body.len();
+            let head = format!(
+                "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n\r\n{body}",
+                text("path"),
+                text("host")
+            );
+            let mut connection = raw::Connection::open(address).unwrap();
+            connection.send(head.as_bytes()).unwrap();
+            connection.answer().unwrap()
+        }
+    };
     let got = match answer.status {
         200 => answer.text(),
         status => match answer.header("location") {

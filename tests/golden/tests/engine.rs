@@ -60,6 +60,8 @@ fn annotations() -> impl Strategy<Value = Value> {
         (Just("cors-allow-methods"), ".{0,12}|[A-Z, ]{0,12}"),
         (Just("cors-expose-headers"), ".{0,12}|[A-Za-z, *-]{0,12}"),
         (Just("cors-max-age"), "-?[0-9]{0,12}"),
+        (Just("proxy-body-size"), "[0-9]{0,22}[bkmgx]?"),
+        (Just("upstream-vhost"), ".{0,12}|[a-z.]{0,12}(:[0-9]{0,6})?"),
         (Just("proxy-connect-timeout"), "-?[0-9]{0,12}"),
         (Just("proxy-read-timeout"), "-?[0-9]{0,12}"),
         (Just("proxy-send-timeout"), "-?[0-9]{0,12}"),

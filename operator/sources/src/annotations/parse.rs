@@ -10,7 +10,7 @@ use super::{
     cors::parse_cors,
     redirect::parse_redirect,
     registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
-    upstream::{parse_retry, parse_timeouts},
+    upstream::{parse_body_bytes, parse_host, parse_retry, parse_timeouts},
 };
 
 /// What the annotations of one Ingress say.
@@ -29,6 +29,10 @@ pub(crate) struct Annotations {
     pub(crate) retry: Option<Retry>,
     pub(crate) errors: Option<Errors>,
     pub(crate) cors: Option<Cors>,
+    /// Of a request; 0: the fleet's limit.
+    pub(crate) body_bytes: u64,
+    /// Towards the backend; empty: the client's.
+    pub(crate) host: String,
     /// Access control was asked for that is not served, or cannot be read.
     pub(crate) fail_closed: Option<&'static str>,
 }
@@ -84,6 +88,8 @@ impl Annotations {
             retry: parse_retry(&mut reader),
             errors: Errors::parse(&mut reader),
             cors: parse_cors(&mut reader),
+            body_bytes: parse_body_bytes(&mut reader),
+            host: parse_host(&mut reader),
             fail_closed,
         }
     }
@@ -104,6 +110,8 @@ impl Default for Annotations {
             retry: None,
             errors: None,
             cors: None,
+            body_bytes: 0,
+            host: String::new(),
             fail_closed: None,
         }
     }

@@ -100,6 +100,7 @@ const SERVED: &[&str] = &[
     "permanent-redirect",
     "permanent-redirect-code",
     "preserve-trailing-slash",
+    "proxy-body-size",
     "proxy-connect-timeout",
     "proxy-next-upstream",
     "proxy-next-upstream-timeout",
@@ -114,6 +115,7 @@ const SERVED: &[&str] = &[
     "ssl-redirect",
     "temporal-redirect",
     "temporal-redirect-code",
+    "upstream-vhost",
     "use-regex",
     "whitelist-source-range",
 ];
@@ -183,7 +185,6 @@ const NOT_SERVED: &[&str] = &[
     "modsecurity-transaction-id",
     "opentelemetry-operation-name",
     "opentelemetry-trust-incoming-span",
-    "proxy-body-size",
     "proxy-buffer-size",
     "proxy-buffering",
     "proxy-buffers-number",
@@ -216,7 +217,6 @@ const NOT_SERVED: &[&str] = &[
     "upstream-hash-by",
     "upstream-hash-by-subset",
     "upstream-hash-by-subset-size",
-    "upstream-vhost",
     "use-port-in-redirects",
     "x-forwarded-prefix",
 ];

@@ -1,6 +1,8 @@
-//! How long backends may take, and when a request is sent to another endpoint.
+//! What backends are told, how much and how long they may take, and when a request is sent to another endpoint.
 
 use gatefleet_ir::{Reason, Retry, RuleTimeouts};
+
+use gatefleet_names::Hostname;
 
 use super::parse::Reader;
 
@@ -20,6 +22,46 @@ pub(super) fn parse_timeouts(reader: &mut Reader<'_>) -> RuleTimeouts {
         send: seconds(reader, "proxy-send-timeout"),
         ..RuleTimeouts::default()
     }
+}
+
+/// Bytes of a request body; 0: not set. As in nginx, 0 stands for no limit.
+pub(super) fn parse_body_bytes(reader: &mut Reader<'_>) -> u64 {
+    const NAME: &str = "proxy-body-size";
+    let Some(text) = reader.text(NAME) else { return 0 };
+    match size(text) {
+        Some(0) => u64::MAX,
+        Some(bytes) => bytes,
+        None => {
+            reader.tell_invalid(NAME, text, "a size such as 512, 64k, 8m or 1g");
+            0
+        }
+    }
+}
+
+fn size(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let unit = lower.trim_start_matches(|c: char| c.is_ascii_digit());
+    let factor = match unit {
+        "" | "b" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => return None,
+    };
+    lower.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// What the backend is told as Host instead of the client's; empty: nothing.
+pub(super) fn parse_host(reader: &mut Reader<'_>) -> String {
+    const NAME: &str = "upstream-vhost";
+    let Ok(Some(text)) = reader.short_text(NAME) else { return String::new() };
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if port_fits && host.parse::<Hostname>().is_ok() {
+        return text.to_owned();
+    }
+    reader.tell_invalid(NAME, text, "a hostname, with a port if needed");
+    String::new()
 }
 
 /// Milliseconds; 0: not set.

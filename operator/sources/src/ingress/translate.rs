@@ -7,7 +7,7 @@ use std::{
 
 use gatefleet_ir::{
     Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, ErrorService, Filter, Forward,
-    HostSettings, Language, Match, Policy, Reason, Rule, RuleClaim, TlsClaim, TlsRedirect,
+    HostSettings, Language, Match, Policy, Reason, Rewrite, Rule, RuleClaim, TlsClaim, TlsRedirect,
     WeightedBackend,
 };
 use gatefleet_names::{HostPattern, Kind, ObjectKey};
@@ -23,7 +23,7 @@ use k8s_openapi::{
 use super::{
     backend::{alone, resolve_backend},
     errors::resolve_errors,
-    host_wide::speak_for_hosts,
+    host_wide::{annotation_field, speak_for_hosts},
     path::{Path, parse_path},
     tls::TlsEntries,
 };
@@ -151,7 +151,11 @@ impl Draft<'_> {
             self.read_default_backend(backend, rules.is_empty());
         }
         let tls = self.read_tls(spec);
-        speak_for_hosts(&mut self.claims, &self.annotations.host_wide);
+        let in_vain = speak_for_hosts(&mut self.claims, &self.annotations.host_wide);
+        for name in in_vain {
+            let message = "no rule of this Ingress names a host: name one, or remove this";
+            self.tell(annotation_field(name), Reason::AnnotationIgnored, message.to_owned());
+        }
         tls
     }
 
@@ -236,18 +240,22 @@ impl Draft<'_> {
         action: Action,
     ) {
         let cors = self.annotations.cors.clone().map(Filter::Cors);
+        let host = self.annotations.host.clone();
+        let host =
+            (!host.is_empty()).then_some(Filter::Rewrite(Rewrite { host, ..Rewrite::default() }));
         let errors = match &action {
             Action::Forward(_) => self.errors(said.backend),
             Action::Redirect(_) | Action::Direct(_) => None,
         };
         let rule = Rule {
             name,
-            filters: cors.into_iter().chain(path.rewrite).collect(),
+            filters: cors.into_iter().chain(path.rewrite).chain(host).collect(),
             policies: self.policies.clone(),
             action,
             timeouts: self.annotations.timeouts,
             retry: self.annotations.retry.clone(),
             errors,
+            body_bytes: self.annotations.body_bytes,
         };
         let claim = self.claim(said.host);
         claim.settings.regex |= path.regex_mode;
