@@ -32,8 +32,8 @@ pub use network::{
 pub use pages::conditions_page;
 pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
 pub use spec::{
-    AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, Observability,
-    PodSpec, TierSpec,
+    AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, NamespaceSelector,
+    Observability, PodSpec, TierSpec,
 };
 pub use status::{GatewayConfigStatus, ListenerStatus, RouteProblem, RoutesStatus, TierStatus};
 pub use tuning::{Drain, Limits, Timeouts};

@@ -171,7 +171,7 @@ pub struct PodSpec {
 }
 
 /// Which Ingresses the fleet serves, besides those whose `IngressClass` names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IngressSpec {
     /// Ingresses of this class are served by the north-south tier, unless the `IngressClass` names another fleet.
@@ -184,6 +184,68 @@ pub struct IngressSpec {
         "ingressClass is the name of an IngressClass such as \"nginx\", or \"\" for all Ingresses",
     )])))]
     pub ingress_class: Option<String>,
+    /// Only Ingresses of these namespaces are served. Default: none named, those of all namespaces.
+    /// Example: `[shop]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 63)), extend(
+        "x-kubernetes-list-type" = "set",
+        "x-kubernetes-validations" = rules(&[(
+            "self.all(name, name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
+            "watchNamespaces takes names of namespaces such as \"shop\"",
+        )]),
+    ))]
+    pub watch_namespaces: Vec<String>,
+    /// Only Ingresses of namespaces with these labels are served; together with `watchNamespaces` both must hold.
+    #[serde(skip_serializing_if = "NamespaceSelector::is_empty")]
+    pub namespace_selector: NamespaceSelector,
+    /// Whether addresses are written into the status of the Ingresses. `false` lets the fleet serve beside another
+    /// controller that writes its own. Default: `true`. Example: `false`.
+    pub publish_status: bool,
+    /// IP addresses and hostnames that are published instead of those of the tier: of a load balancer that Kubernetes
+    /// does not know. Default: none. Example: `[203.0.113.10]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253)), extend(
+        "x-kubernetes-list-type" = "set",
+        "x-kubernetes-validations" = rules(&[(
+            "self.all(one, isIP(one) || one.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))",
+            "publishAddresses takes IP addresses and hostnames such as \"lb.example.com\"",
+        )]),
+    ))]
+    pub publish_addresses: Vec<String>,
+}
+
+/// Namespaces by their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NamespaceSelector {
+    /// Labels that a namespace must have. Default: none, every namespace. Example: `{team: shop}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+impl NamespaceSelector {
+    fn is_empty(&self) -> bool {
+        self.match_labels.is_empty()
+    }
+
+    /// Whether a namespace with these labels is selected.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+impl Default for IngressSpec {
+    fn default() -> Self {
+        Self {
+            ingress_class: None,
+            watch_namespaces: Vec::new(),
+            namespace_selector: NamespaceSelector::default(),
+            publish_status: true,
+            publish_addresses: Vec::new(),
+        }
+    }
 }
 
 /// What the proxies tell about the traffic.

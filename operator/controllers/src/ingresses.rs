@@ -224,10 +224,14 @@ impl Tiers<'_> {
     }
 }
 
-/// As the GatewayConfig shows them.
+/// As the GatewayConfig shows them, unless it says others itself.
 fn tier_addresses(view: &View, tier: &TierKey) -> BTreeSet<String> {
     let TierKey { fleet, tier } = tier;
     let config = view.state.gateway_configs.get(&fleet.namespace, &fleet.name);
+    let said = config.map(|config| &config.spec.ingress.publish_addresses);
+    if let Some(said) = said.filter(|said| !said.is_empty()) {
+        return said.iter().cloned().collect();
+    }
     let status = config.and_then(|config| config.status.as_ref());
     let status = status.and_then(|status| match tier {
         Tier::NorthSouth => status.north_south.as_ref(),

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use gatefleet_names::ObjectKey;
+use gatefleet_names::{HostPattern, ObjectKey};
 
-use crate::{Action, Alternative, Backend, Match, Policy, Rule, ServiceBackend, WeightedBackend};
+use crate::{
+    Action, Alternative, Backend, Match, Policy, Redirect, Rule, ServiceBackend, WeightedBackend,
+};
 
 /// Listeners that share virtual hosts and server names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,41 @@ pub struct Claim {
     pub rules: Vec<RuleClaim>,
     /// Alternatives to rules of the same path, of whichever object.
     pub alternatives: Vec<AlternativeClaim>,
+    /// Where exactly `/` leads to, before every rule.
+    pub root: Option<RootClaim>,
+    /// Other hostnames that exist because of this one.
+    pub side_hosts: Vec<SideHost>,
+}
+
+/// Requests for exactly `/` are sent elsewhere, whatever the rules of the host are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RootClaim {
+    /// Where the object says it.
+    pub field: String,
+    /// Of the rule that it becomes.
+    pub name: String,
+    /// Where to.
+    pub redirect: Redirect,
+}
+
+/// A hostname that exists because of another one, unless somebody's rules declare it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SideHost {
+    /// Where the object says it.
+    pub field: String,
+    /// The name.
+    pub pattern: HostPattern,
+    /// What is served there.
+    pub serves: SideService,
+}
+
+/// What is served at a [`SideHost`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum SideService {
+    /// The same rules.
+    Same,
+    /// Every request is redirected.
+    Redirect(Redirect),
 }
 
 impl Claim {
@@ -79,10 +116,12 @@ impl Claim {
     pub fn backends(&self) -> impl Iterator<Item = &ServiceBackend> {
         let rules = self.rules.iter().flat_map(|claim| claim.rule.backends());
         let alternatives = self.alternatives.iter().flat_map(|claim| &claim.alternative.backends);
-        rules.chain(alternatives).filter_map(|weighted| match &weighted.backend {
+        let forwarded = rules.chain(alternatives).filter_map(|weighted| match &weighted.backend {
             Backend::Service(service) => Some(service),
             Backend::Invalid { .. } => None,
-        })
+        });
+        let errors = self.rules.iter().filter_map(|claim| claim.rule.errors.as_ref());
+        forwarded.chain(errors.map(|errors| &errors.backend))
     }
 
     /// What it demands requests to pass.

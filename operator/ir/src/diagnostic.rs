@@ -124,6 +124,8 @@ reasons! {
     RouteConflict: Refused,
     /// An older object claims the same host with another certificate: this one's is not served.
     TlsConflict: Refused,
+    /// A hostname that exists because of another one (an alias, or www and apex) is in use: it is not served.
+    AliasConflict: Warning,
     /// A canary has no rule with the same host, path and path type beside which it could stand.
     CanaryWithoutPrimary: Refused,
     /// The value of an annotation cannot be read: the default holds instead.

@@ -12,10 +12,11 @@ mod merge;
 mod model;
 mod precedence;
 mod server_name;
+mod side_host;
 
 pub use claim::{
-    AlternativeClaim, Claim, Claimant, HostSettings, Language, RegexForm, RuleClaim, Scope,
-    TlsRedirect,
+    AlternativeClaim, Claim, Claimant, HostSettings, Language, RegexForm, RootClaim, RuleClaim,
+    Scope, SideHost, SideService, TlsRedirect,
 };
 pub use diagnostic::{Diagnostic, Reason, Severity};
 pub use listener::{
@@ -23,9 +24,10 @@ pub use listener::{
 };
 pub use merge::{Host, Merged, merge};
 pub use model::{
-    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Decision, Direct,
-    Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match, PathMatch, PathRewrite,
-    Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts, ServiceBackend, ValueCondition,
-    ValueMatch, WeightedBackend,
+    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Cors, Decision,
+    Direct, ErrorService, Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match,
+    PathMatch, PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts,
+    ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
 pub use server_name::{MergedServerName, ServerName, merge_server_name};
+pub use side_host::{SideHosts, redirect_host, settle_side_hosts};

@@ -6,7 +6,7 @@ use gatefleet_names::{HostPattern, ObjectKey};
 
 use crate::{
     Action, Claim, Claimant, Diagnostic, Direct, Filter, HostSettings, Language, Match, PathMatch,
-    Reason, Redirect, Rule, RuleClaim, TlsRedirect,
+    Reason, Redirect, RootClaim, Rule, RuleClaim, SideHost, TlsRedirect,
     precedence::{Candidate, falls_through, ordered},
 };
 
@@ -21,6 +21,8 @@ pub struct Host {
     pub claimants: BTreeSet<Claimant>,
     /// Those of whom at least one rule or alternative holds.
     pub served: BTreeSet<ObjectKey>,
+    /// Other hostnames that it asks for, the oldest object's first.
+    pub side_hosts: Vec<(Claimant, SideHost)>,
 }
 
 /// A host, and what must be told to whom.
@@ -43,6 +45,7 @@ where
     let settings = settings(&claims);
     let mut building = Building::default();
     if claims.iter().any(|claim| claim.owns_host) {
+        building.add_root(&claims);
         for candidate in ordered(&claims, settings.regex) {
             building.add(candidate, settings);
         }
@@ -74,6 +77,26 @@ struct Building<'a> {
 }
 
 impl<'a> Building<'a> {
+    /// The oldest object's word for `/` is asked before every rule.
+    fn add_root(&mut self, claims: &[&'a Claim]) {
+        let mut said = claims.iter().filter_map(|claim| Some((claim, claim.root.as_ref()?)));
+        let Some((first, root)) = said.next() else { return };
+        self.matches.push((self.rules.len(), Match::path(PathMatch::Exact("/".to_owned()))));
+        self.rules.push(root_rule(root));
+        self.served.insert(first.claimant.object.clone());
+        for (claim, other) in said.filter(|(_, other)| other.redirect != root.redirect) {
+            self.diagnostics.push(Diagnostic::new(
+                &claim.claimant.object,
+                &other.field,
+                Reason::RouteConflict,
+                format!(
+                    "the older {} sends \"/\" of this host elsewhere: remove it from one of the two",
+                    first.claimant.object
+                ),
+            ));
+        }
+    }
+
     fn add(&mut self, candidate: Candidate<'a>, settings: HostSettings) {
         let Candidate { claim, rule, said, served, .. } = candidate;
         if let Some((winner, winning)) = self.winners.get(&served) {
@@ -134,7 +157,11 @@ impl<'a> Building<'a> {
         }
         let claimants = claims.iter().map(|claim| claim.claimant.clone()).collect();
         let Self { rules, matches, served, diagnostics, .. } = self;
-        Merged { host: Some(Host { rules, matches, claimants, served }), diagnostics }
+        let side_hosts = claims.iter().flat_map(|claim| {
+            claim.side_hosts.iter().map(|side| (claim.claimant.clone(), side.clone()))
+        });
+        let side_hosts = side_hosts.collect();
+        Merged { host: Some(Host { rules, matches, claimants, served, side_hosts }), diagnostics }
     }
 }
 
@@ -151,6 +178,19 @@ fn with_tls_redirect(said: &RuleClaim, settings: HostSettings) -> Rule {
     rule
 }
 
+fn root_rule(root: &RootClaim) -> Rule {
+    Rule {
+        name: root.name.clone(),
+        filters: Vec::new(),
+        policies: Vec::new(),
+        action: Action::Redirect(root.redirect.clone()),
+        timeouts: crate::RuleTimeouts::default(),
+        retry: None,
+        errors: None,
+        body_bytes: 0,
+    }
+}
+
 /// As in nginx, a host of Ingresses never falls through to a less specific one.
 fn not_found() -> Rule {
     Rule {
@@ -160,6 +200,8 @@ fn not_found() -> Rule {
         action: Action::Direct(Direct { status: 404, reason: "NoRoute" }),
         timeouts: crate::RuleTimeouts::default(),
         retry: None,
+        errors: None,
+        body_bytes: 0,
     }
 }
 

@@ -120,6 +120,23 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
     /// `None`: the engine's default.
     pub retry: Option<Retry>,
+    /// `None`: errors are passed on.
+    pub errors: Option<ErrorService>,
+    /// Bytes that a request body may have; 0: the tier's.
+    pub body_bytes: u64,
+}
+
+/// A backend that answers errors of a rule's backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorService {
+    /// Who answers.
+    pub backend: ServiceBackend,
+    /// Answers with one of these are replaced.
+    pub statuses: Vec<u16>,
+    /// Instead of a backend that does not exist or has no endpoints.
+    pub no_endpoints: bool,
+    /// Name and value, sent along.
+    pub headers: Vec<(String, String)>,
 }
 
 /// Timeouts of one rule in milliseconds; 0: the tier's.
@@ -131,19 +148,32 @@ pub struct RuleTimeouts {
     pub idle: u32,
     /// Until a connection to an endpoint stands.
     pub connect: u32,
+    /// Without any byte of the response while it is the backend's turn.
+    pub read: u32,
+    /// Until the backend takes more of the request.
+    pub send: u32,
 }
 
 /// When a request is sent again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one word of `proxy_next_upstream`")]
 pub struct Retry {
     /// Tries after the first.
     pub attempts: u32,
     /// After an answer with one of these.
     pub statuses: Vec<u16>,
-    /// When no connection could be made.
+    /// When no connection could be made, other than in time.
     pub connect_failure: bool,
     /// When the connection was lost before an answer.
     pub reset: bool,
+    /// When there was no connection, or no answer, in time.
+    pub timeout: bool,
+    /// When the answer violates HTTP.
+    pub malformed: bool,
+    /// Also requests that are not idempotent.
+    pub non_idempotent: bool,
+    /// Milliseconds after the first try, from which on no other begins; 0: no limit.
+    pub total: u32,
 }
 
 /// The end of a request.
@@ -288,6 +318,8 @@ pub enum Filter {
     Rewrite(Rewrite),
     /// Ends the request if it acts.
     Redirect(Redirect),
+    /// Which origins may read answers.
+    Cors(Cors),
     /// A copy to another backend.
     Mirror {
         /// Where to.
@@ -295,6 +327,23 @@ pub enum Filter {
         /// Share of the requests: numerator and denominator; denominator 0: every request.
         share: (u32, u32),
     },
+}
+
+/// Cross-origin resource sharing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// `*`, `null`, or `scheme://host[:port]` with `*.` for one label.
+    pub origins: Vec<String>,
+    /// Allowed methods.
+    pub methods: Vec<String>,
+    /// Allowed request headers.
+    pub headers: Vec<String>,
+    /// Response headers that scripts may read.
+    pub expose: Vec<String>,
+    /// Whether cookies and the like may be sent.
+    pub credentials: bool,
+    /// Seconds that a browser may remember it; 0: not said.
+    pub max_age: u32,
 }
 
 /// Remove, then set, then add.
@@ -350,6 +399,9 @@ pub struct Redirect {
     pub only_plaintext: bool,
     /// Without one trailing slash.
     pub trim_slash: bool,
+    /// The Location as a whole, instead of scheme, host, port and path; empty: made of these. `{scheme}`, `{host}`,
+    /// `{authority}`, `{target}`, `{path}`, `{query}` and `{?}` stand for parts of the request.
+    pub location: String,
 }
 
 impl Redirect {

@@ -18,6 +18,8 @@ fn rule(name: &str, said: Match, text: &str) -> RuleClaim {
             action: Action::Direct(Direct { status: 200, reason: "Test" }),
             timeouts: RuleTimeouts::default(),
             retry: None,
+            errors: None,
+            body_bytes: 0,
         },
         tls_redirect: TlsRedirect::IfHostHasTls { trim_slash: true },
         regex_form: Some(RegexForm { text: text.to_owned(), pattern: text.to_owned() }),
@@ -37,6 +39,8 @@ fn claim(name: &str, created: i64, language: Language, rules: Vec<RuleClaim>) ->
         settings: HostSettings::default(),
         rules,
         alternatives: Vec::new(),
+        root: None,
+        side_hosts: Vec::new(),
     }
 }
 

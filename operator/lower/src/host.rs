@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use gatefleet_ir::{
-    Action, Alternative, Anchor, Backend, Direct, Filter, HeaderEdit, HeaderStepValue, Host, Match,
-    PathMatch, PathRewrite, Policy, Redirect, Regex, Rewrite, Rule, Scope, ServiceBackend,
-    ValueCondition, ValueMatch, WeightedBackend,
+    Action, Alternative, Anchor, Backend, Cors, Direct, ErrorService, Filter, HeaderEdit,
+    HeaderStepValue, Host, Match, PathMatch, PathRewrite, Policy, Redirect, Regex, Rewrite, Rule,
+    Scope, ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
 use gatefleet_names::HostPattern;
 use gatefleet_snapshot::{
@@ -42,6 +42,15 @@ pub fn lower_host(scope: &Scope, pattern: &HostPattern, host: &Host) -> LoweredH
     };
     let resource = seal(virtual_host_name(scope, pattern), Body::VirtualHost(body));
     LoweredHost { resource, backends: lowering.backends, policies: lowering.policies }
+}
+
+/// What is served at `pattern` as well: the rules of the virtual host `of`. `None`: it is no virtual host.
+#[must_use]
+pub fn lower_alias(scope: &Scope, pattern: &HostPattern, of: &Resource) -> Option<Resource> {
+    let Some(Body::VirtualHost(host)) = &of.body else { return None };
+    let hostname = Some(lower_pattern(pattern));
+    let body = v1::VirtualHost { hostname, ..host.clone() };
+    Some(seal(virtual_host_name(scope, pattern), Body::VirtualHost(body)))
 }
 
 /// A hostname pattern on the wire.
@@ -121,7 +130,17 @@ impl Lowering {
             action: Some(action),
             timeouts: lower_timeouts(said),
             retry: said.retry.as_ref().map(lower_retry),
-            max_request_body_bytes: 0,
+            max_request_body_bytes: said.body_bytes,
+            errors: said.errors.as_ref().map(|errors| self.errors(errors)),
+        }
+    }
+
+    fn errors(&mut self, said: &ErrorService) -> v1::ErrorService {
+        v1::ErrorService {
+            backend: self.backend(&said.backend),
+            statuses: said.statuses.iter().copied().map(u32::from).collect(),
+            no_endpoints: said.no_endpoints,
+            headers: lower_pairs(&said.headers),
         }
     }
 
@@ -187,6 +206,7 @@ impl Lowering {
             Filter::ResponseHeaders(edit) => filter::Kind::ResponseHeaders(lower_headers(edit)),
             Filter::Rewrite(rewrite) => filter::Kind::UrlRewrite(lower_rewrite(rewrite)),
             Filter::Redirect(redirect) => filter::Kind::Redirect(lower_redirect(redirect)),
+            Filter::Cors(cors) => filter::Kind::Cors(lower_cors(cors)),
             Filter::Mirror { backend, share: (numerator, denominator) } => {
                 filter::Kind::Mirror(v1::Mirror {
                     backend: self.backend(backend),
@@ -203,14 +223,17 @@ impl Lowering {
 }
 
 fn lower_headers(said: &HeaderEdit) -> v1::HeaderEdit {
-    let lower = |pairs: &[(String, String)]| {
-        let header = |(name, value): &(String, String)| v1::Header {
-            name: name.clone(),
-            value: value.clone(),
-        };
-        pairs.iter().map(header).collect()
-    };
-    v1::HeaderEdit { set: lower(&said.set), add: lower(&said.add), remove: said.remove.clone() }
+    v1::HeaderEdit {
+        set: lower_pairs(&said.set),
+        add: lower_pairs(&said.add),
+        remove: said.remove.clone(),
+    }
+}
+
+fn lower_pairs(pairs: &[(String, String)]) -> Vec<v1::Header> {
+    let header =
+        |(name, value): &(String, String)| v1::Header { name: name.clone(), value: value.clone() };
+    pairs.iter().map(header).collect()
 }
 
 fn lower_rewrite(said: &Rewrite) -> v1::UrlRewrite {
@@ -225,16 +248,34 @@ fn lower_rewrite(said: &Rewrite) -> v1::UrlRewrite {
     v1::UrlRewrite { host: said.host.clone(), path }
 }
 
+fn lower_cors(said: &Cors) -> v1::Cors {
+    v1::Cors {
+        allow_origins: said.origins.clone(),
+        allow_methods: said.methods.clone(),
+        allow_headers: said.headers.clone(),
+        expose_headers: said.expose.clone(),
+        allow_credentials: said.credentials,
+        max_age_seconds: said.max_age,
+    }
+}
+
 fn lower_redirect(said: &Redirect) -> v1::Redirect {
     v1::Redirect {
         status: said.status.into(),
         scheme: said.scheme.clone(),
         host: said.host.clone(),
         port: said.port.into(),
-        path: (!said.path.is_empty()).then(|| redirect::Path::Full(said.path.clone())),
+        path: lower_redirect_path(said),
         only_plaintext: said.only_plaintext,
         trim_slash: said.trim_slash,
     }
+}
+
+fn lower_redirect_path(said: &Redirect) -> Option<redirect::Path> {
+    if !said.location.is_empty() {
+        return Some(redirect::Path::Location(said.location.clone()));
+    }
+    (!said.path.is_empty()).then(|| redirect::Path::Full(said.path.clone()))
 }
 
 fn lower_direct(said: &Direct) -> v1::DirectResponse {
@@ -251,6 +292,8 @@ fn lower_timeouts(said: &Rule) -> Option<v1::Timeouts> {
         request_ms: timeouts.request,
         idle_ms: timeouts.idle,
         upstream_connect_ms: timeouts.connect,
+        upstream_read_ms: timeouts.read,
+        upstream_send_ms: timeouts.send,
         ..v1::Timeouts::default()
     })
 }
@@ -261,6 +304,10 @@ fn lower_retry(said: &gatefleet_ir::Retry) -> v1::Retry {
         statuses: said.statuses.iter().copied().map(u32::from).collect(),
         connect_failure: said.connect_failure,
         reset: said.reset,
+        timeout: said.timeout,
+        malformed: said.malformed,
+        non_idempotent: said.non_idempotent,
+        total_ms: said.total,
         ..v1::Retry::default()
     }
 }

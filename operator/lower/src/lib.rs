@@ -13,7 +13,7 @@ mod settings;
 mod target;
 
 pub use endpoints::lower_endpoints;
-pub use host::{LoweredHost, lower_host};
+pub use host::{LoweredHost, lower_alias, lower_host};
 pub use listener::{lower_certificate, lower_listener, lower_server_name, lower_trust_bundle};
 pub use names::{
     backend_name, certificate_name, endpoints_name, listener_name, policy_name, server_name_name,

@@ -104,6 +104,7 @@ fn lower_tier(spec: &TierSpec, observability: &Observability) -> Resource {
             upstream_connect_ms: timeouts.upstream_connect.millis(),
             upstream_idle_ms: timeouts.upstream_idle.millis(),
             tls_handshake_ms: timeouts.tls_handshake.millis(),
+            ..v1::Timeouts::default()
         }),
         drain: Some(v1::Drain {
             delay_ms: spec.drain.delay.millis(),

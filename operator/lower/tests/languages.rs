@@ -122,6 +122,8 @@ fn rule(name: &str, path: PathMatch, backends: Vec<WeightedBackend>) -> RuleClai
             action: Action::Forward(Forward { backends, alternatives: Vec::new() }),
             timeouts: RuleTimeouts::default(),
             retry: None,
+            errors: None,
+            body_bytes: 0,
         },
         tls_redirect: TlsRedirect::Never,
         regex_form: None,
@@ -137,6 +139,8 @@ fn claim(name: &str, created: i64, rules: Vec<RuleClaim>) -> Claim {
         settings: HostSettings::default(),
         rules,
         alternatives: Vec::new(),
+        root: None,
+        side_hosts: Vec::new(),
     }
 }
 

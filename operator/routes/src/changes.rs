@@ -14,7 +14,7 @@ pub(crate) type IngressName = (String, String);
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) ingresses: BTreeSet<IngressName>,
-    /// IngressClasses or GatewayConfigs.
+    /// IngressClasses, GatewayConfigs or Namespaces.
     pub(crate) selection: bool,
     pub(crate) services: BTreeSet<ServiceName>,
     pub(crate) secrets: BTreeSet<SecretName>,
@@ -39,7 +39,8 @@ impl Changes {
         Self {
             ingresses: after.ingresses.changed_since(&before.ingresses).into_iter().collect(),
             selection: !(after.ingress_classes.changed_since(&before.ingress_classes).is_empty()
-                && after.gateway_configs.changed_since(&before.gateway_configs).is_empty()),
+                && after.gateway_configs.changed_since(&before.gateway_configs).is_empty()
+                && after.namespaces.changed_since(&before.namespaces).is_empty()),
             services: services.into_iter().map(service_name).collect(),
             secrets: secrets
                 .into_iter()

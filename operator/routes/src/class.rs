@@ -8,6 +8,8 @@ use k8s_openapi::api::networking::v1::{IngressClass, IngressClassParametersRefer
 
 /// `spec.controller` of our classes: this, a slash and the tier.
 const CONTROLLER: &str = "gatefleet.dev/";
+/// `spec.controller` of the classes of ingress-nginx: one whose parameters name a fleet is adopted.
+const ADOPTED: &str = "k8s.io/ingress-nginx";
 const GROUP: &str = "gatefleet.dev";
 /// Marks the class of Ingresses that name none (`networking.k8s.io/v1`).
 const IS_DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -51,14 +53,20 @@ pub(crate) fn resolve_class(
         |field: &str, reason, message: String| Diagnostic::new(&object, field, reason, message);
     let spec = class.spec.as_ref();
     let controller = spec.and_then(|spec| spec.controller.as_deref()).unwrap_or_default();
-    let Some(tier) = controller.strip_prefix(CONTROLLER) else { return ClassOutcome::Foreign };
-    let Ok(tier) = tier.parse::<Tier>() else {
+    let parameters = spec.and_then(|spec| spec.parameters.as_ref());
+    let names_us = parameters.is_some_and(|said| said.api_group.as_deref() == Some(GROUP));
+    let tier = match controller.strip_prefix(CONTROLLER) {
+        Some(tier) => tier.parse::<Tier>(),
+        None if controller == ADOPTED && names_us => Ok(Tier::NorthSouth),
+        None => return ClassOutcome::Foreign,
+    };
+    let Ok(tier) = tier else {
         let message = format!(
             "{controller:?} is no controller: use \"gatefleet.dev/north-south\" or \"gatefleet.dev/east-west\""
         );
         return ClassOutcome::Misses(tell("spec.controller", Reason::ControllerUnknown, message));
     };
-    let Some(parameters) = spec.and_then(|spec| spec.parameters.as_ref()) else {
+    let Some(parameters) = parameters else {
         let message = "no GatewayConfig serves this class: name one in spec.parameters".to_owned();
         return ClassOutcome::Plain(Some(tell(
             "spec.parameters",

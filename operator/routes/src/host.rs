@@ -6,7 +6,7 @@ use std::{
 };
 
 use gatefleet_ir::{
-    Claim, Claimant, Diagnostic, MergedServerName, Policy, Scope, ServiceBackend, merge,
+    Claim, Claimant, Diagnostic, MergedServerName, Policy, Scope, ServiceBackend, SideHost, merge,
     merge_server_name,
 };
 use gatefleet_lower::{
@@ -27,6 +27,8 @@ pub(crate) struct HostMemory {
     /// `None`: nobody owns the hostname.
     pub(crate) resource: Option<Arc<TierResource>>,
     pub(crate) served: BTreeSet<ObjectKey>,
+    /// Other hostnames that it asks for.
+    pub(crate) side_hosts: Vec<(Claimant, SideHost)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The backends that the virtual host names, by resource name.
     pub(crate) backends: BTreeMap<String, Named<ServiceBackend>>,
@@ -68,6 +70,7 @@ impl HostMemory {
             let (resource, origins) = (Arc::new(lowered.resource), origins(&merged.claimants));
             self.resource = Some(Arc::new(TierResource { resource, origins }));
             self.served = merged.served;
+            self.side_hosts = merged.side_hosts;
         }
         self.speakers = speakers;
     }

@@ -14,6 +14,7 @@ mod pipeline;
 mod ports;
 mod selection;
 mod settings;
+mod side_hosts;
 mod summary;
 mod tier;
 

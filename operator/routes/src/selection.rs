@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatefleet_crds::GatewayConfig;
+use gatefleet_crds::{GatewayConfig, IngressSpec};
 use gatefleet_ir::{Claimant, Diagnostic, Reason};
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
 use gatefleet_sources::{claimant_of, class_of};
 use gatefleet_state::{ClusterState, Shelf};
-use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    networking::v1::{Ingress, IngressClass},
+};
 
 use crate::class::{ClassOutcome, default_class, resolve_class};
 
@@ -24,12 +27,38 @@ pub(crate) struct Selection {
     default_class: Option<String>,
     /// Fleets with `spec.ingress.ingressClass`, the oldest first.
     by_name: Vec<Named>,
+    /// What each fleet says about the Ingresses that select it.
+    wishes: BTreeMap<FleetKey, Wishes>,
     /// The tiers that something selects.
     pub(crate) selected: BTreeMap<FleetKey, BTreeSet<Tier>>,
     /// Fleets whose classes an older one claims.
     pub(crate) conflicts: BTreeMap<FleetKey, FleetKey>,
     /// About IngressClasses and GatewayConfigs.
     pub(crate) findings: Vec<Diagnostic>,
+}
+
+/// What a fleet says about the Ingresses that select it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wishes {
+    /// `None`: all.
+    namespaces: Option<BTreeSet<String>>,
+    publishes: bool,
+}
+
+impl Wishes {
+    fn watches(&self, namespace: &str) -> bool {
+        self.namespaces.as_ref().is_none_or(|names| names.contains(namespace))
+    }
+
+    /// Whether both would publish addresses for one Ingress.
+    fn clash(&self, other: &Self) -> bool {
+        let shared = match (&self.namespaces, &other.namespaces) {
+            (Some(own), Some(theirs)) => !own.is_disjoint(theirs),
+            (Some(names), None) | (None, Some(names)) => !names.is_empty(),
+            (None, None) => true,
+        };
+        shared && self.publishes && other.publishes
+    }
 }
 
 /// A fleet that claims a class by name.
@@ -72,7 +101,7 @@ impl Selection {
             default_class: default_class(&state.ingress_classes),
             ..Self::default()
         };
-        selection.read_configs(&state.gateway_configs);
+        selection.read_configs(&state.gateway_configs, &state.namespaces);
         for class in state.ingress_classes.iter() {
             selection.read_class(class, state, default_namespace);
         }
@@ -80,10 +109,14 @@ impl Selection {
         selection
     }
 
-    fn read_configs(&mut self, configs: &Shelf<GatewayConfig>) {
+    fn read_configs(&mut self, configs: &Shelf<GatewayConfig>, namespaces: &Shelf<Namespace>) {
         let mut claiming: Vec<(Claimant, Named)> = Vec::new();
         for config in configs.iter() {
             let claimant = claimant_of(Kind::GatewayConfig, &config.metadata);
+            let said = &config.spec.ingress;
+            let namespaces = watched_namespaces(said, namespaces);
+            let wishes = Wishes { namespaces, publishes: said.publish_status };
+            self.wishes.insert(fleet_of(&claimant.object), wishes);
             let Some(class) = config.spec.ingress.ingress_class.clone() else { continue };
             if config.spec.north_south.is_none() {
                 let message = "ingress.ingressClass needs the north-south tier: declare northSouth, or remove it";
@@ -102,7 +135,10 @@ impl Selection {
         }
         claiming.sort_by(|one, other| one.0.cmp(&other.0));
         for (position, (claimant, named)) in claiming.iter().enumerate() {
-            let older = claiming.iter().take(position).find(|(_, older)| older.covers(named));
+            let wishes = |named: &Named| self.wishes.get(&named.fleet).cloned().unwrap_or_default();
+            let own = wishes(named);
+            let clashes = |older: &Named| older.covers(named) && wishes(older).clash(&own);
+            let older = claiming.iter().take(position).find(|(_, older)| clashes(older));
             if let Some((_, older)) = older {
                 self.conflicts.insert(named.fleet.clone(), older.fleet.clone());
                 let message = format!(
@@ -147,19 +183,39 @@ impl Selection {
         let explicit = class_of(ingress);
         let effective = explicit.or(self.default_class.as_deref());
         if let Some(resolved) = effective.and_then(|class| self.by_parameters.get(class)) {
-            let finding =
-                resolved.is_none().then(|| not_selected(ingress, effective, Reason::ClassBroken));
-            return Attachment {
-                tiers: resolved.iter().cloned().collect(),
-                publisher: resolved.clone(),
-                finding,
+            return match resolved {
+                None => Attachment {
+                    finding: Some(not_selected(ingress, effective, Reason::ClassBroken)),
+                    ..Attachment::default()
+                },
+                Some(tier) => self.attach_to([tier.clone()], ingress, effective),
             };
         }
-        let taking = || self.by_name.iter().filter(|named| named.takes(explicit, effective));
-        let tiers: BTreeSet<TierKey> =
-            taking().map(|named| named.fleet.tier(Tier::NorthSouth)).collect();
-        let publisher = taking().next().map(|named| named.fleet.tier(Tier::NorthSouth));
+        let taking = self.by_name.iter().filter(|named| named.takes(explicit, effective));
+        let tiers: Vec<TierKey> = taking.map(|named| named.fleet.tier(Tier::NorthSouth)).collect();
+        self.attach_to(tiers, ingress, effective)
+    }
+
+    /// Attaches to those of `tiers`, the oldest first, that watch the Ingress's namespace.
+    fn attach_to(
+        &self,
+        tiers: impl IntoIterator<Item = TierKey>,
+        ingress: &Ingress,
+        effective: Option<&str>,
+    ) -> Attachment {
+        let namespace = ingress.metadata.namespace.as_deref().unwrap_or_default();
+        let wishes = |tier: &TierKey| self.wishes.get(&tier.fleet);
+        let (watching, others): (Vec<TierKey>, Vec<TierKey>) = tiers
+            .into_iter()
+            .partition(|tier| wishes(tier).is_none_or(|wishes| wishes.watches(namespace)));
+        let publisher =
+            watching.iter().find(|tier| wishes(tier).is_some_and(|wishes| wishes.publishes));
+        let publisher = publisher.cloned();
+        let tiers: BTreeSet<TierKey> = watching.into_iter().collect();
         let finding = tiers.is_empty().then(|| {
+            if let Some(tier) = others.first() {
+                return not_watched(ingress, &tier.fleet, namespace);
+            }
             let exists = effective.is_none_or(|class| self.known.contains(class));
             let reason = if exists { Reason::NotSelected } else { Reason::ClassNotFound };
             not_selected(ingress, effective, reason)
@@ -170,6 +226,33 @@ impl Selection {
 
 pub(crate) fn fleet_of(object: &ObjectKey) -> FleetKey {
     FleetKey::new(&object.namespace, &object.name)
+}
+
+/// The namespaces that a fleet watches; `None`: all.
+fn watched_namespaces(
+    said: &IngressSpec,
+    namespaces: &Shelf<Namespace>,
+) -> Option<BTreeSet<String>> {
+    let named = &said.watch_namespaces;
+    if said.namespace_selector.match_labels.is_empty() {
+        return (!named.is_empty()).then(|| named.iter().cloned().collect());
+    }
+    let empty = BTreeMap::new();
+    let selected = namespaces.iter().filter(|namespace| {
+        let labels = namespace.metadata.labels.as_ref().unwrap_or(&empty);
+        said.namespace_selector.selects(labels)
+    });
+    let selected = selected.filter_map(|namespace| namespace.metadata.name.clone());
+    Some(selected.filter(|name| named.is_empty() || named.contains(name)).collect())
+}
+
+fn not_watched(ingress: &Ingress, fleet: &FleetKey, namespace: &str) -> Diagnostic {
+    let object = claimant_of(Kind::Ingress, &ingress.metadata).object;
+    let message = format!(
+        "GatewayConfig {fleet} serves this class, but not in namespace {namespace}: let ingress.watchNamespaces and \
+         ingress.namespaceSelector include it, or choose another class"
+    );
+    Diagnostic::new(&object, "metadata.namespace", Reason::NotSelected, message)
 }
 
 fn not_selected(ingress: &Ingress, class: Option<&str>, reason: Reason) -> Diagnostic {

@@ -18,6 +18,7 @@ use crate::{
     endpoints::EndpointsMemory,
     host::{HostMemory, NameMemory, origins},
     settings::Settings,
+    side_hosts::SideHostMemory,
 };
 
 /// What is remembered of one tier.
@@ -26,6 +27,7 @@ pub(crate) struct TierMemory {
     hosts: BTreeMap<HostPattern, HostMemory>,
     server_names: BTreeMap<HostPattern, NameMemory>,
     settings: Settings,
+    side_hosts: SideHostMemory,
     dirty_hosts: BTreeSet<HostPattern>,
     dirty_names: BTreeSet<HostPattern>,
     dirty: bool,
@@ -85,6 +87,7 @@ impl TierMemory {
     /// Merges what is dirty; answers everybody who speaks of it.
     pub(crate) fn remerge(&mut self, certificates: &Certificates) -> BTreeSet<ObjectKey> {
         let mut touched = BTreeSet::new();
+        let hosts_changed = !self.dirty_hosts.is_empty();
         for host in std::mem::take(&mut self.dirty_hosts) {
             self.dirty = true;
             let Some(memory) = self.hosts.get_mut(&host) else { continue };
@@ -94,6 +97,9 @@ impl TierMemory {
             } else {
                 memory.remerge(&host);
             }
+        }
+        if hosts_changed {
+            touched.extend(self.side_hosts.settle(&self.hosts));
         }
         for pattern in std::mem::take(&mut self.dirty_names) {
             self.dirty = true;
@@ -131,6 +137,9 @@ impl TierMemory {
                 assembly.share(&policy.resource, &policy.origins);
             }
         }
+        for side_host in self.side_hosts.resources() {
+            assembly.add(Some(side_host));
+        }
         for name in self.server_names.values() {
             assembly.add(name.resource.as_ref());
             let server_name = name.merged.server_name.as_ref();
@@ -158,6 +167,8 @@ impl TierMemory {
             }
             report.resources.extend(memory.named_by(object).cloned());
         }
+        report.resources.extend(self.side_hosts.named_by(object).cloned());
+        report.tell(self.side_hosts.diagnostics(), object);
         for (pattern, _) in &translation.tls {
             let Some(memory) = self.server_names.get(pattern) else { continue };
             report.tell(&memory.merged.diagnostics, object);

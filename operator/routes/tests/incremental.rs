@@ -89,6 +89,12 @@ fn ingress() -> impl Strategy<Value = Value> {
         ("unheard-of", "x"),
         ("force-ssl-redirect", "true"),
         ("backend-protocol", "HTTPS"),
+        ("app-root", "/start"),
+        ("permanent-redirect", "https://new.example"),
+        ("server-alias", "a.shop.example,c.shop.example"),
+        ("from-to-www-redirect", "true"),
+        ("default-backend", "web"),
+        ("custom-http-errors", "404"),
     ]);
     let annotations = prop::collection::vec(annotation, 0..3).prop_map(|chosen| {
         let entry =
@@ -229,7 +235,8 @@ proptest! {
         host in ".{0,40}", path in ".{0,60}", kind in ".{0,10}", name in ".{0,10}", port in any::<i32>(),
         annotations in prop::collection::btree_map(
             prop_oneof![pick(&["use-regex", "rewrite-target", "canary", "canary-weight", "canary-by-header",
-                "canary-by-header-pattern", "canary-weight-total", "whitelist-source-range", "backend-protocol"])
+                "canary-by-header-pattern", "canary-weight-total", "whitelist-source-range", "backend-protocol",
+                "app-root", "permanent-redirect", "temporal-redirect-code", "server-alias"])
                 .prop_map(str::to_owned), "[a-z-]{1,20}"],
             prop_oneof![".{0,60}", Just("true".to_owned()), Just("-9223372036854775808".to_owned())], 0..6),
         secret in prop::collection::vec(any::<u8>(), 0..40),

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use crate::{
@@ -74,9 +75,31 @@ impl Fault {
     }
 }
 
+/// What an exchange waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The rest of the request, or the response: the upload tells.
+    Exchange,
+    /// The client does not take what there is of the response.
+    ClientReads,
+    /// Anything, in either direction.
+    Tunnel,
+}
+
 /// A deadline passed while the client had to send, or while it had not.
 pub(crate) fn expired(which: Expired, client_owes: bool) -> Fault {
     Fault::Expired(which, client_owes)
+}
+
+/// How long nothing may move, by whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// The client has to send, or to read.
+    pub(crate) client: Duration,
+    /// The backend has to read.
+    pub(crate) send: Duration,
+    /// The backend has to answer.
+    pub(crate) read: Duration,
 }
 
 /// The two sides of a try.
@@ -85,6 +108,7 @@ pub(crate) struct Attempt<'x, D, C> {
     pub(crate) up: &'x mut C,
     pub(crate) upload: &'x mut Pump,
     pub(crate) clock: &'x mut Clock,
+    pub(crate) patience: Patience,
     /// 1xx responses so far.
     pub(crate) interim: u32,
 }
@@ -94,7 +118,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
     pub(crate) async fn run(mut self, head: &mut ResponseHead) -> Result<(), Fault> {
         poll_fn(|cx| {
             let result = self.poll_run(cx, head);
-            self.tick(cx, result, false)
+            self.tick(cx, result, Turn::Exchange)
         })
         .await
     }
@@ -153,7 +177,8 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
             }
             let result = self.poll_download(cx, download);
             self.upload.moved |= std::mem::take(&mut download.moved);
-            self.tick(cx, result, !download.starved)
+            let turn = if download.starved { Turn::Exchange } else { Turn::ClientReads };
+            self.tick(cx, result, turn)
         })
         .await
     }
@@ -187,7 +212,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
             self.upload.moved |= std::mem::take(&mut download.moved);
             let both = download.is_done() && self.upload.is_done();
             let result = if both { Poll::Ready(Ok(())) } else { Poll::Pending };
-            self.tick(cx, result, false)
+            self.tick(cx, result, Turn::Tunnel)
         })
         .await
     }
@@ -197,7 +222,7 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
         &mut self,
         cx: &mut Context<'_>,
         result: Poll<Result<(), Fault>>,
-        client_must_read: bool,
+        turn: Turn,
     ) -> Poll<Result<(), Fault>> {
         if result.is_ready() {
             return result;
@@ -205,7 +230,13 @@ impl<D: Downstream, C: Upstream> Attempt<'_, D, C> {
         if std::mem::take(&mut self.upload.moved) {
             self.clock.touch();
         }
-        let owes = client_must_read || (!self.upload.is_done() && self.upload.starved);
+        let owes = turn == Turn::ClientReads || (!self.upload.is_done() && self.upload.starved);
+        self.clock.allow(match turn {
+            Turn::Tunnel => self.patience.read,
+            _ if owes => self.patience.client,
+            _ if self.upload.is_done() => self.patience.read,
+            _ => self.patience.send,
+        });
         self.clock.poll_expired(cx).map(|which| Err(expired(which, owes)))
     }
 }

@@ -95,6 +95,10 @@ impl Buffer {
         self.release();
     }
 
+    pub(crate) fn has_mark(&self) -> bool {
+        self.mark.is_some()
+    }
+
     /// Back to the mark; `false`: what stood there is gone.
     pub(crate) fn rewind(&mut self) -> bool {
         self.mark.is_some_and(|mark| {

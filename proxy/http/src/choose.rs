@@ -21,8 +21,10 @@ pub(crate) fn choose<'a>(
         })
     };
     if !forward.alternatives.is_empty() && alive(&forward.backends) {
+        let mut lot = Lot::default();
         for alternative in &forward.alternatives {
-            if alive(&alternative.backends) && takes(alternative, head, &mut random_below) {
+            if alive(&alternative.backends) && takes(alternative, head, &mut lot, &mut random_below)
+            {
                 return draw(&alternative.backends, &mut random_below);
             }
         }
@@ -48,18 +50,43 @@ fn draw<'a>(
     })
 }
 
+/// One draw for all alternatives, so that each gets its own share of the requests and none a share of what others left.
+#[derive(Default)]
+struct Lot {
+    drawn: Option<u64>,
+    given: u64,
+}
+
+impl Lot {
+    /// What shares are counted in.
+    const WHOLE: u64 = 1 << 32;
+
+    /// Whether the draw falls into the next share of this size.
+    fn falls(&mut self, alternative: &Alternative, random_below: impl FnOnce(u64) -> u64) -> bool {
+        let weight = u64::from(alternative.weight).saturating_mul(Self::WHOLE);
+        let share = weight.checked_div(alternative.weight_total.into()).unwrap_or_default();
+        let start = self.given;
+        self.given = start.saturating_add(share);
+        share > 0 && {
+            let drawn = *self.drawn.get_or_insert_with(|| random_below(Self::WHOLE));
+            (start..self.given).contains(&drawn)
+        }
+    }
+}
+
 /// Header, cookie, weight: the first that decides is final.
 fn takes(
     alternative: &Alternative,
     head: &RequestHead,
+    lot: &mut Lot,
     random_below: &mut impl FnMut(u64) -> u64,
 ) -> bool {
     let by_header =
         alternative.header.as_ref().and_then(|(name, step)| by_header(head, name, step));
     let by_cookie = || by_cookie(head, alternative.cookie.as_deref()?);
-    by_header.or_else(by_cookie).unwrap_or_else(|| {
-        random_below(alternative.weight_total.into()) < alternative.weight.into()
-    })
+    // Whatever header and cookie say, the share is this alternative's: who is kept from it stays with the primary.
+    let falls = lot.falls(alternative, random_below);
+    by_header.or_else(by_cookie).unwrap_or(falls)
 }
 
 fn by_header(head: &RequestHead, name: &[u8], step: &HeaderStep) -> Option<bool> {

@@ -26,6 +26,8 @@ pub(crate) enum Expired {
 pub(crate) struct Clock {
     sleep: Pin<Box<Sleep>>,
     armed: Instant,
+    /// When something moved last.
+    since: Instant,
     idle: Instant,
     patience: Duration,
     request: Option<Instant>,
@@ -34,10 +36,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new(patience: Duration) -> Self {
-        let idle = far(Instant::now(), patience);
+        let since = Instant::now();
+        let idle = far(since, patience);
         Self {
             sleep: Box::pin(sleep_until(idle)),
             armed: idle,
+            since,
             idle,
             patience,
             request: None,
@@ -49,12 +53,22 @@ impl Clock {
     pub(crate) fn restart(&mut self, now: Instant, patience: Duration) {
         (self.request, self.attempt) = (None, None);
         self.patience = patience;
+        self.since = now;
         self.idle = far(now, patience);
     }
 
     /// Something moved.
     pub(crate) fn touch(&mut self) {
-        self.idle = far(Instant::now(), self.patience);
+        self.since = Instant::now();
+        self.idle = far(self.since, self.patience);
+    }
+
+    /// From the last movement on, this long may nothing move.
+    pub(crate) fn allow(&mut self, patience: Duration) {
+        if patience != self.patience {
+            self.patience = patience;
+            self.idle = far(self.since, patience);
+        }
     }
 
     pub(crate) fn limit_request(&mut self, now: Instant, limit: Option<Duration>) {

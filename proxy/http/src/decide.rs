@@ -4,13 +4,14 @@ use gatefleet_matcher::Request;
 
 use crate::{
     choose::{choose, random_below},
-    compile::{Action, Choice, Direct, Filter, Redirect, Rule, Target},
+    compile::{Action, Choice, Cors, Direct, ErrorService, Filter, Redirect, Rule, Target},
     connection::ConnectionInfo,
     edit::{Filtered, filter_request},
     h1::Rejection,
     head::RequestHead,
     observe::Failure,
     origin::{Origin, find_origin, write_origin},
+    replace::Replacement,
     table::{LinkedHost, Table},
     upstreams::Upstreams,
 };
@@ -43,6 +44,8 @@ pub(crate) struct Answer<'a> {
 pub(crate) enum Content<'a> {
     /// Status, reason and request id.
     Page,
+    /// Nothing.
+    Empty,
     /// As configured.
     Direct(&'a Direct),
     /// A Location, with what the match covered of the path.
@@ -50,6 +53,10 @@ pub(crate) enum Content<'a> {
 }
 
 impl<'a> Answer<'a> {
+    /// To a browser's question: what it may do stands in the head.
+    const PREFLIGHT: Self =
+        Self { status: 204, reason: "", failure: None, content: Content::Empty };
+
     pub(crate) fn page(status: u16, reason: &'a str, failure: Failure) -> Self {
         Self { status, reason, failure: Some(failure), content: Content::Page }
     }
@@ -109,6 +116,10 @@ pub(crate) struct Decision<'a, B> {
     pub(crate) plan: Plan<'a, B>,
     pub(crate) rule_name: &'a str,
     pub(crate) origin: Origin,
+    /// Where errors of the backend are answered.
+    pub(crate) errors: Option<Errors<'a, B>>,
+    /// Who may read answers of our own.
+    pub(crate) cors: Option<&'a Cors>,
 }
 
 /// Routes a request, asks its policies, and runs the request side of its filters on `head`.
@@ -130,10 +141,57 @@ pub(crate) fn decide<'a, U: Upstreams>(
     let rule = found.and_then(|(host, hit)| Some((host, hit, host.rule(hit.rule)?)));
     let Some((host, hit, rule)) = rule else {
         let plan = Plan::Answer(Answer::page(404, "NoRoute", Failure::NoRoute));
-        return Decision { plan, rule_name: "", origin };
+        return Decision { plan, rule_name: "", origin, errors: None, cors: None };
     };
     let plan = apply_rule(host, rule, hit.prefix, origin, upstreams, head);
-    Decision { plan: plan.unwrap_or_else(Plan::Answer), rule_name: &rule.name, origin }
+    let plan = plan.unwrap_or_else(Plan::Answer);
+    let errors = rule.errors.is_some().then_some(Errors { host, rule });
+    // An answer that nobody can replace is passed on.
+    let errors = errors.filter(|errors| errors.backend().is_some());
+    let cors = rule.filters.iter().find_map(|filter| match filter {
+        Filter::Cors(cors) => Some(cors),
+        _ => None,
+    });
+    Decision { plan, rule_name: &rule.name, origin, errors, cors }
+}
+
+/// Where the errors of a rule's backends are answered.
+pub(crate) struct Errors<'a, B> {
+    host: &'a LinkedHost<B>,
+    rule: &'a Rule,
+}
+
+impl<B> Clone for Errors<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Errors<'_, B> {}
+
+impl<'a, B> Errors<'a, B> {
+    /// Who answers instead of the proxy, and how it is asked; `None`: nobody.
+    pub(crate) fn replacement(
+        self,
+        answer: &Answer<'_>,
+    ) -> Option<(&'a ErrorService, Route<'a, B>, Replacement)> {
+        let rule = self.rule;
+        let service = rule.errors.as_ref()?;
+        let how = service.replacement(answer)?;
+        let (backend_name, backend) = self.backend()?;
+        let choice = &service.choice;
+        Some((service, Route { rule, choice, backend, backend_name }, how))
+    }
+
+    fn backend(self) -> Option<(&'a str, &'a B)> {
+        match &self.rule.errors.as_ref()?.choice.target {
+            Target::Backend(index) => {
+                let (name, backend) = self.host.backend(*index);
+                Some((name, backend?))
+            }
+            Target::Unavailable(_) => None,
+        }
+    }
 }
 
 fn lend_display(value: impl std::fmt::Display) -> Vec<u8> {
@@ -195,6 +253,7 @@ fn run_filters<'a>(
     match filter_request(filters, prefix, origin, head) {
         Ok(Filtered::Pass) => Ok(()),
         Ok(Filtered::Redirect(redirect)) => Err(Answer::redirect(redirect, prefix)),
+        Ok(Filtered::Preflight) => Err(Answer::PREFLIGHT),
         Err(rejection) => Err(Answer::from(rejection)),
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::{
     buffer::{lend_text, return_text},
-    compile::{Filter, HeaderEdit, PathEdit, Piece, Redirect, RedirectPath, UrlRewrite},
+    compile::{
+        Filter, HeaderEdit, LocationPart, PathEdit, Piece, Redirect, RedirectPath, UrlRewrite,
+    },
     connection::ConnectionInfo,
     h1::{Rejection, write_canonical},
     head::{Fields, RequestHead, split_query},
@@ -13,6 +15,8 @@ use crate::{
 pub(crate) enum Filtered<'a> {
     Pass,
     Redirect(&'a Redirect),
+    /// A question of a browser about what it may do.
+    Preflight,
 }
 
 /// Runs the request side of filters, in order, until one ends the request.
@@ -29,17 +33,20 @@ pub(crate) fn filter_request<'a>(
             Filter::Redirect(redirect) if redirect.acts(origin) => {
                 return Ok(Filtered::Redirect(redirect));
             }
-            Filter::Redirect(_) | Filter::ResponseHeaders(_) => {}
+            Filter::Cors(cors) if cors.answers(head) => return Ok(Filtered::Preflight),
+            Filter::Redirect(_) | Filter::ResponseHeaders(_) | Filter::Cors(_) => {}
         }
     }
     Ok(Filtered::Pass)
 }
 
 /// Runs the response side of filters.
-pub(crate) fn filter_response(filters: &[Filter], fields: &mut Fields) {
+pub(crate) fn filter_response(filters: &[Filter], request: &Fields, fields: &mut Fields) {
     for filter in filters {
-        if let Filter::ResponseHeaders(edit) = filter {
-            edit_fields(edit, fields);
+        match filter {
+            Filter::ResponseHeaders(edit) => edit_fields(edit, fields),
+            Filter::Cors(cors) => cors.write(request, fields),
+            Filter::RequestHeaders(_) | Filter::Rewrite(_) | Filter::Redirect(_) => {}
         }
     }
 }
@@ -122,6 +129,23 @@ fn push_query(query: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
+fn write_parts(parts: &[LocationPart], origin: Origin, head: &RequestHead, out: &mut Vec<u8>) {
+    let target = if head.target() == b"*" { b"/" } else { head.target() };
+    let (path, query) = split_query(target);
+    for part in parts {
+        out.extend_from_slice(match part {
+            LocationPart::Text(text) => text,
+            LocationPart::Scheme => origin.scheme.as_str().as_bytes(),
+            LocationPart::Host => head.host(),
+            LocationPart::Authority => head.authority(),
+            LocationPart::Target => target,
+            LocationPart::Path => path,
+            LocationPart::Query => query.unwrap_or_default(),
+            LocationPart::QuestionMark => query.map_or(&b""[..], |_| b"?"),
+        });
+    }
+}
+
 impl Redirect {
     fn acts(&self, origin: Origin) -> bool {
         !self.only_plaintext || origin.scheme == crate::connection::Scheme::Http
@@ -136,6 +160,9 @@ impl Redirect {
         head: &RequestHead,
         out: &mut Vec<u8>,
     ) {
+        if let RedirectPath::Location(parts) = &self.path {
+            return write_parts(parts, origin, head, out);
+        }
         let scheme = self.scheme.unwrap_or(origin.scheme);
         let host = self.host.as_deref().unwrap_or(head.host());
         if !host.is_empty() {
@@ -147,7 +174,7 @@ impl Redirect {
         let mut path = lend_text();
         let (old, query) = split_query(head.target());
         match &self.path {
-            RedirectPath::Keep => path.extend_from_slice(old),
+            RedirectPath::Keep | RedirectPath::Location(_) => path.extend_from_slice(old),
             RedirectPath::Full(full) => path.extend_from_slice(full),
             RedirectPath::Prefix(replacement) => {
                 replace_prefix(old, prefix, replacement, &mut path);

@@ -9,21 +9,22 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    attempt::{self, Attempt, Fault},
+    attempt::{self, Attempt, Fault, Patience},
     clock::{Clock, Expired},
-    compile::{Filter, Retry},
+    compile::{Cause, Cors, ErrorService, Filter, Retry},
     connection::ConnectionInfo,
     decide::{Answer, Plan, Route, decide},
     drain::{Drain, Phase},
     edit::filter_response,
-    head::{RequestHead, ResponseHead},
+    head::{Fields, RequestHead, ResponseHead},
     observe::{Failure, Observer},
     peer::{Downstream, StreamError, Upstream},
     pump::Pump,
     record::Record,
+    replace::{Received, Replacement},
     reply::{Facts, reply},
     table::Table,
-    upstreams::{Checkout, ConnectError, Lease, Report, Upstreams},
+    upstreams::{Avoid, Checkout, ConnectError, Lease, Report, Upstreams},
 };
 
 /// Heads of one request, lent from a pool.
@@ -74,27 +75,62 @@ pub(crate) async fn exchange<D: Downstream, U: Upstreams, O: Observer>(
     record.rule = decision.rule_name;
     let settings = env.table.settings();
     clock.restart(env.started, settings.timeouts.idle);
+    let (errors, cors) = (decision.errors, decision.cors);
     let answer = match decision.plan {
         Plan::Answer(answer) => Some(answer),
         Plan::Forward(route) => {
             record.backend = route.backend_name;
-            let mut forwarding = Forwarding { env, route, retry_left: 0, body_limit: None };
+            let replaces = errors.is_some();
+            let mut forwarding =
+                Forwarding { env, route, replaces, retry_left: 0, body_limit: None };
             forwarding.run(down, heads, clock, &mut record).await.err()
         }
     };
     let ending = match answer {
-        Some(answer) => answer_now(env, down, &answer, heads, clock, &mut record).await,
-        None if record.is_complete => Ending::Complete,
-        None => Ending::Cut,
+        None => ending(&record),
+        Some(failed) => match errors.and_then(|errors| errors.replacement(&failed)) {
+            None => answer_now(env, down, (&failed, cors), heads, clock, &mut record).await,
+            // Boxed: few requests need it, and every connection has room for what is not.
+            Some(how) => {
+                Box::pin(replace(env, down, how, (failed, cors), heads, clock, &mut record)).await
+            }
+        },
     };
     record.report(env.observer, &heads.request);
     ending
 }
 
+fn ending(record: &Record<'_>) -> Ending {
+    if record.is_complete { Ending::Complete } else { Ending::Cut }
+}
+
+/// Lets another backend answer instead of `failed`.
+async fn replace<'a, D: Downstream, U: Upstreams, O: Observer>(
+    env: &Env<'a, U, O>,
+    down: &mut D,
+    (service, route, how): (&'a ErrorService, Route<'a, U::Backend>, Replacement),
+    (failed, cors): (Answer<'a>, Option<&'a Cors>),
+    heads: &mut Heads,
+    clock: &mut Clock,
+    record: &mut Record<'a>,
+) -> Ending {
+    let received = Received::replace(&mut heads.request, service, how, failed.status);
+    record.backend = route.backend_name;
+    let mut forwarding =
+        Forwarding { env, route, replaces: false, retry_left: 0, body_limit: None };
+    let result = forwarding.run(down, heads, clock, record).await;
+    received.restore(&mut heads.request);
+    match result {
+        Ok(()) => ending(record),
+        // The first error is what the client should know when there is nobody to explain it.
+        Err(_) => answer_now(env, down, (&failed, cors), heads, clock, record).await,
+    }
+}
+
 async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
     env: &Env<'_, U, O>,
     down: &mut D,
-    answer: &Answer<'a>,
+    (answer, cors): (&Answer<'a>, Option<&'a Cors>),
     heads: &mut Heads,
     clock: &mut Clock,
     record: &mut Record<'a>,
@@ -102,7 +138,7 @@ async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
     clock.restart(Instant::now(), env.table.settings().timeouts.idle);
     record.reason_is(answer);
     let Heads { request, response } = heads;
-    let facts = Facts { request, info: env.info, origin: record.origin, close: env.closes() };
+    let facts = Facts { request, info: env.info, origin: record.origin, close: env.closes(), cors };
     match reply(down, answer, facts, response, clock).await {
         Ok(bytes) => {
             (record.status, record.body_out) = (answer.status, bytes);
@@ -119,6 +155,8 @@ async fn answer_now<'a, D: Downstream, U: Upstreams, O: Observer>(
 struct Forwarding<'e, 'a, U: Upstreams, O> {
     env: &'e Env<'a, U, O>,
     route: Route<'a, U::Backend>,
+    /// Whether errors of the backend may be answered by another one.
+    replaces: bool,
     retry_left: u32,
     body_limit: Option<u64>,
 }
@@ -135,7 +173,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         self.begin(heads, clock)?;
         let mut ask = Checkout {
             attempt: 0,
-            avoid: None,
+            avoid: Avoid::default(),
             fresh: false,
             connect_timeout: self.connect_timeout(),
         };
@@ -147,15 +185,25 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             if !self.may_retry(fault, reused && !ask.fresh, &heads.request) || !down.rewind() {
                 return Err(fault.answer());
             }
+            clock.touch();
             ask.attempt = ask.attempt.saturating_add(1);
             if fault == Fault::Stale {
                 ask.fresh = true;
             } else {
                 self.retry_left = self.retry_left.saturating_sub(1);
-                ask.avoid = record.endpoint;
+                if let Some(endpoint) = record.endpoint {
+                    ask.avoid.add(endpoint);
+                }
                 self.back_off(clock).await;
             }
         };
+        let status = heads.response.status;
+        let errors = self.route.rule.errors.as_ref().filter(|_| self.replaces);
+        if errors.is_some_and(|errors| errors.replaces_status(status)) {
+            let report = Report { status: Some(status), failure: None, latency: tried.latency };
+            self.env.upstreams.checkin(self.route.backend, tried.lease, &report);
+            return Err(Answer::page(status, "ErrorWithoutPage", Failure::UpstreamReset));
+        }
         let failure = self.respond(&mut tried, down, heads, clock, record).await;
         let report = Report { status: Some(record.status), failure, latency: tried.latency };
         self.env.upstreams.checkin(self.route.backend, tried.lease, &report);
@@ -178,6 +226,16 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         }
     }
 
+    fn patience(&self) -> Patience {
+        let timeouts = self.route.rule.timeouts;
+        let client = timeouts.idle.unwrap_or(self.env.table.settings().timeouts.idle);
+        Patience {
+            client,
+            send: timeouts.upstream_send.unwrap_or(client),
+            read: timeouts.upstream_read.unwrap_or(client),
+        }
+    }
+
     fn connect_timeout(&self) -> std::time::Duration {
         let tier = self.env.table.settings().timeouts.upstream_connect;
         self.route.rule.timeouts.upstream_connect.unwrap_or(tier)
@@ -195,6 +253,7 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.attempts = record.attempts.saturating_add(1);
         let begun = Instant::now();
         clock.limit_try(begun, self.route.rule.retry.per_try);
+        clock.allow(self.patience().client.saturating_add(ask.connect_timeout));
         let checkout = self.env.upstreams.checkout(self.route.backend, ask);
         let mut lease = match until(clock, down, checkout).await {
             Ok(Ok(lease)) => lease,
@@ -207,14 +266,26 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record.endpoint = Some(lease.endpoint);
         lease.connection.send_head(&heads.request);
         let mut upload = Pump::new(self.body_limit);
-        let attempt =
-            Attempt { down, up: &mut lease.connection, upload: &mut upload, clock, interim: 0 };
+        if !lease.reused {
+            clock.touch();
+        }
+        let attempt = Attempt {
+            down,
+            up: &mut lease.connection,
+            upload: &mut upload,
+            clock,
+            patience: self.patience(),
+            interim: 0,
+        };
         let result = attempt.run(&mut heads.response).await;
+        let may_rewind = down.may_rewind();
         let latency = begun.elapsed();
         (record.upstream, record.body_in) = (Some(latency), upload.bytes);
         let status = heads.response.status;
         let fault = match result {
-            Ok(()) if self.retries_status(status) => Fault::Status(status),
+            Ok(()) if self.retries_status(status, &heads.request) && may_rewind => {
+                Fault::Status(status)
+            }
             Ok(()) => return Ok(Tried { lease, upload, latency }),
             Err(Fault::Upstream(StreamError::Closed | StreamError::Io(_)))
                 if lease.reused && !lease.connection.has_received() =>
@@ -230,23 +301,38 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         Err((fault, reused))
     }
 
-    fn retries_status(&self, status: u16) -> bool {
-        self.retry_left > 0 && self.route.rule.retry.statuses.contains(&status)
+    /// An answer that cannot be retried is passed on.
+    fn retries_status(&self, status: u16, request: &RequestHead) -> bool {
+        let retry = &self.route.rule.retry;
+        retry.statuses.contains(&status) && self.has_tries() && is_repeatable(retry, request)
+    }
+
+    fn has_tries(&self) -> bool {
+        let total = self.route.rule.retry.total;
+        self.retry_left > 0 && total.is_none_or(|total| self.env.started.elapsed() < total)
     }
 
     fn may_retry(&self, fault: Fault, was_pooled: bool, request: &RequestHead) -> bool {
         let retry: &Retry = &self.route.rule.retry;
-        let repeatable = retry.non_idempotent || is_idempotent(request.method());
-        match fault {
-            Fault::Connect(error) => {
-                error.endpoint().is_some() && retry.connect_failure && self.retry_left > 0
+        let has = |cause| retry.causes.contains(&cause);
+        let asked_for = match fault {
+            Fault::Stale => return was_pooled && is_repeatable(retry, request),
+            // Nothing was sent.
+            Fault::Connect(ConnectError::TimedOut { .. }) => {
+                return has(Cause::ConnectTimeout) && self.has_tries();
             }
-            Fault::Stale => was_pooled && repeatable,
+            Fault::Connect(error) => {
+                let failed = error.endpoint().is_some();
+                return failed && has(Cause::ConnectFailure) && self.has_tries();
+            }
             Fault::Upstream(StreamError::Closed | StreamError::Io(_))
-            | Fault::Expired(Expired::Try, _) => retry.reset && repeatable && self.retry_left > 0,
-            Fault::Status(_) => repeatable && self.retry_left > 0,
-            Fault::Upstream(_) | Fault::Client(_) | Fault::Expired(..) => false,
-        }
+            | Fault::Expired(Expired::Try, _) => has(Cause::Reset),
+            Fault::Expired(Expired::Idle, false) => has(Cause::AnswerTimeout),
+            Fault::Upstream(_) => has(Cause::Malformed),
+            Fault::Status(_) => true,
+            Fault::Client(_) | Fault::Expired(..) => false,
+        };
+        asked_for && self.has_tries() && is_repeatable(retry, request)
     }
 
     async fn back_off(&self, clock: &mut Clock) {
@@ -266,9 +352,9 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         record: &mut Record<'a>,
     ) -> Option<Failure> {
         let Tried { lease, upload, .. } = tried;
-        let response = &mut heads.response;
+        let Heads { request, response } = heads;
         record.status = response.status;
-        self.edit_response(&mut response.fields);
+        self.edit_response(&request.fields, &mut response.fields);
         clock.limit_try(Instant::now(), None);
         let is_tunnel = response.status == 101;
         down.send_head(response, self.env.closes() || !(upload.is_done() || is_tunnel));
@@ -279,7 +365,9 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
             *upload = Pump::new(None);
         }
         let mut download = Pump::new(None);
-        let mut attempt = Attempt { down, up: &mut lease.connection, upload, clock, interim: 0 };
+        let patience = self.patience();
+        let mut attempt =
+            Attempt { down, up: &mut lease.connection, upload, clock, patience, interim: 0 };
         let result = if is_tunnel {
             attempt.tunnel(&mut download).await
         } else {
@@ -292,10 +380,10 @@ impl<'a, U: Upstreams, O: Observer> Forwarding<'_, 'a, U, O> {
         fault.and_then(Fault::blames_endpoint)
     }
 
-    fn edit_response(&self, fields: &mut crate::head::Fields) {
+    fn edit_response(&self, request: &Fields, fields: &mut Fields) {
         let filters: [&[Filter]; 2] = [&self.route.choice.filters, &self.route.rule.filters];
         for filters in filters {
-            filter_response(filters, fields);
+            filter_response(filters, request, fields);
         }
     }
 }
@@ -305,6 +393,10 @@ struct Tried<C> {
     lease: Lease<C>,
     upload: Pump,
     latency: std::time::Duration,
+}
+
+fn is_repeatable(retry: &Retry, request: &RequestHead) -> bool {
+    retry.non_idempotent || is_idempotent(request.method())
 }
 
 /// RFC 9110 section 9.2.2.

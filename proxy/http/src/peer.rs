@@ -91,6 +91,11 @@ pub trait Downstream: Source + Sink {
     /// From now on both directions carry opaque bytes (after 101, or an extended CONNECT).
     fn start_tunnel(&mut self);
 
+    /// Whether [`Downstream::rewind`] would be possible now.
+    fn may_rewind(&self) -> bool {
+        true
+    }
+
     /// Gives the request body again from its first byte. `false`: its beginning is gone.
     fn rewind(&mut self) -> bool;
 

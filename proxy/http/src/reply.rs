@@ -9,6 +9,7 @@ use std::{
 use crate::{
     buffer::{lend_text, return_text},
     clock::Clock,
+    compile::Cors,
     connection::ConnectionInfo,
     decide::{Answer, Content},
     head::{Body, RequestHead, ResponseHead},
@@ -45,6 +46,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) info: &'a ConnectionInfo,
     pub(crate) origin: Origin,
     pub(crate) close: bool,
+    /// Who may read the answer.
+    pub(crate) cors: Option<&'a Cors>,
 }
 
 /// Reads away what is there of the request body; whether that was all.
@@ -95,6 +98,7 @@ fn write_answer(
             response.fields.push(b"content-type", b"text/plain; charset=utf-8");
             write_page(answer, id, body);
         }
+        Content::Empty => {}
         Content::Direct(direct) => {
             response.fields.push(b"content-type", direct.content_type.as_bytes());
             body.extend_from_slice(&direct.body);
@@ -108,6 +112,9 @@ fn write_answer(
     }
     if !id.is_empty() {
         response.fields.push(b"x-request-id", id);
+    }
+    if let Some(cors) = facts.cors {
+        cors.write(&facts.request.fields, &mut response.fields);
     }
     let no_body = matches!(answer.status, 204 | 304);
     response.bodiless = no_body || facts.request.method() == b"HEAD";

@@ -226,7 +226,7 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
                 let answer = Answer::from(rejection);
                 record.reason_is(&answer);
                 self.clock.restart(Instant::now(), LINGER);
-                let facts = Facts { request, info: self.info, origin, close: true };
+                let facts = Facts { request, info: self.info, origin, close: true, cors: None };
                 self.server.forget_request();
                 let sent = reply(&mut self.server, &answer, facts, response, &mut self.clock).await;
                 if let Ok(bytes) = sent {

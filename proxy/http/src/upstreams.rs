@@ -1,6 +1,9 @@
 //! What the engine asks of the connection pools.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use crate::{observe::Failure, peer::Upstream};
 
@@ -31,12 +34,51 @@ pub trait Upstreams {
 pub struct Checkout {
     /// 0 for the first try of a request.
     pub attempt: u32,
-    /// An endpoint that just failed: another one is preferred.
-    pub avoid: Option<SocketAddr>,
+    /// Endpoints that failed: others are preferred.
+    pub avoid: Avoid,
     /// No pooled connection: one was stale.
     pub fresh: bool,
     /// How long opening may take.
     pub connect_timeout: Duration,
+}
+
+/// The endpoints that failed for one request, as many as are remembered. It is small because every connection has room
+/// for one: of IPv6 addresses two may look the same, then one too many is avoided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Avoid([u64; 4]);
+
+impl Avoid {
+    /// Remembers the endpoint; the oldest may be forgotten for it.
+    pub fn add(&mut self, endpoint: SocketAddr) {
+        if !self.contains(endpoint) {
+            self.0.rotate_right(1);
+        }
+        if let Some(last) = self.0.first_mut() {
+            *last = mark(endpoint);
+        }
+    }
+
+    /// Whether the endpoint is remembered.
+    pub fn contains(&self, endpoint: SocketAddr) -> bool {
+        self.0.contains(&mark(endpoint))
+    }
+
+    /// Whether the endpoint failed last.
+    pub fn is_last(&self, endpoint: SocketAddr) -> bool {
+        self.0.first() == Some(&mark(endpoint))
+    }
+}
+
+/// Never 0, which stands for no endpoint.
+fn mark(endpoint: SocketAddr) -> u64 {
+    let address = match endpoint.ip() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => {
+            let segments = address.segments().into_iter();
+            segments.fold(0_u64, |mark, segment| mark.rotate_left(11) ^ u64::from(segment))
+        }
+    };
+    ((address << 16) ^ u64::from(endpoint.port())).max(1)
 }
 
 /// A connection lent to one exchange.

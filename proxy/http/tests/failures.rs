@@ -79,7 +79,7 @@ async fn a_failed_connect_goes_to_another_endpoint() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         let asks = harness.backends.asks.lock().unwrap().clone();
         assert_eq!(asks.len(), 2);
-        assert!(asks[1].1.avoid.is_some());
+        assert!(asks[1].1.avoid.is_last(Backends::address(0)));
     }
 }
 
@@ -129,6 +129,105 @@ async fn statuses_and_resets_are_retried_as_the_rule_says() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{context}");
         assert_eq!(harness.seen().pop().unwrap().attempts, attempts, "{context}");
         assert_eq!(answer.contains("hello"), status == 200, "{context}");
+        // What is not tried again is passed on.
+        assert!(status != 503 || answer.ends_with("no"), "{context}");
+    }
+}
+
+#[tokio::test]
+async fn timeouts_and_nonsense_are_retried_where_the_rule_says_so() {
+    let silent = || {
+        script(
+            |mut io, _| async move { while io.read(&mut [0; 999]).await.is_ok_and(|n| n > 0) {} },
+        )
+    };
+    let nonsense = || {
+        script(|mut io, _| async move {
+            let mut held = Vec::new();
+            read_message(&mut io, &mut held).await;
+            io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n").await.unwrap();
+        })
+    };
+    let retry = |change: &dyn Fn(&mut v1::Retry)| {
+        let mut retry = v1::Retry { attempts: 3, ..Default::default() };
+        change(&mut retry);
+        retry
+    };
+    let timeout = retry(&|retry| retry.timeout = true);
+    let late = retry(&|retry| (retry.timeout, retry.total_ms) = (true, 1));
+    let malformed = retry(&|retry| retry.malformed = true);
+    let error = retry(&|retry| (retry.connect_failure, retry.reset) = (true, true));
+    for (retry, bad, request, status, attempts) in [
+        // Each try goes to an endpoint that was not asked yet.
+        (&timeout, vec![silent(), silent(), silent()], GET, 200, 4),
+        (&timeout, vec![silent()], POST, 504, 1),
+        (&timeout, vec![Endpoint(None)], GET, 502, 1),
+        (&late, vec![silent()], GET, 504, 1),
+        (&malformed, vec![nonsense(), nonsense(), nonsense()], GET, 200, 4),
+        (&malformed, vec![silent()], GET, 504, 1),
+        (&error, vec![silent()], GET, 504, 1),
+        (&error, vec![nonsense()], GET, 502, 1),
+        (&error, vec![Endpoint(None), Endpoint(None), Endpoint(None)], POST, 200, 4),
+    ] {
+        let endpoints = bad.into_iter().chain([echo()]).collect();
+        let backends = Backends::default().with("b", endpoints);
+        let mut host = retrying(retry.clone());
+        host.rules[0].timeouts =
+            Some(v1::Timeouts { upstream_read_ms: 50, ..v1::Timeouts::default() });
+        let harness = Harness::new(&[host], backends);
+        let mut client = harness.connect();
+        client.write_all(request).await.unwrap();
+        let answer = read_quiet_bytes(&mut client, Duration::from_secs(5)).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{retry:?}: {answer}");
+        assert_eq!(harness.seen().pop().unwrap().attempts, attempts, "{retry:?}");
+    }
+}
+
+/// A backend that takes a little of a long request and then nothing, and one that pauses within its answer.
+#[tokio::test]
+async fn a_rule_has_patience_of_its_own_with_its_backend() {
+    let deaf = || {
+        script(|mut io, _| async move {
+            let _ = io.read(&mut [0; 16]).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        })
+    };
+    let pausing = || {
+        script(|mut io, _| async move {
+            let mut held = Vec::new();
+            read_message(&mut io, &mut held).await;
+            io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let _ = io.write_all(b"b").await;
+        })
+    };
+    let long = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n{}",
+        "x".repeat(400_000)
+    );
+    let read = |ms| v1::Timeouts { upstream_read_ms: ms, ..Default::default() };
+    let send = |ms| v1::Timeouts { upstream_send_ms: ms, ..Default::default() };
+    for (timeouts, endpoint, request, complete) in [
+        (read(50), pausing(), GET, false),
+        (read(3000), pausing(), GET, true),
+        (send(50), pausing(), GET, true),
+        (send(50), deaf(), long.as_bytes(), false),
+    ] {
+        let mut host = catch_all();
+        host.rules[0].timeouts = Some(timeouts);
+        let backends = Backends::default().with("b", vec![endpoint]);
+        // The tier's patience is shorter where the rule's is long, and longer where it is short.
+        let idle = if timeouts.upstream_read_ms > 100 { 100 } else { 4000 };
+        let settings = self::timeouts(|t| t.idle = Duration::from_millis(idle));
+        let harness = Harness::with(settings, &[host], backends, Default::default());
+        let mut client = harness.connect();
+        client.write_all(request).await.unwrap_or_default();
+        let answer = read_quiet_bytes(&mut client, Duration::from_secs(1)).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!(text.ends_with("ab"), complete, "{timeouts:?}: {text}");
+        let failure = harness.seen().pop().unwrap().failure;
+        assert_eq!(failure, (!complete).then_some(Failure::UpstreamTimeout), "{text}");
     }
 }
 

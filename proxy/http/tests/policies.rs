@@ -276,6 +276,96 @@ async fn redirects_name_the_place() {
 }
 
 #[tokio::test]
+async fn locations_may_be_written_as_a_whole() {
+    for (location, ask, wanted) in [
+        ("https://b.example{target}", target("/x/../y?z"), "https://b.example/y?z"),
+        (
+            "{scheme}://{authority}/new",
+            Ask { host: "A.example:8080", tls: true, ..target("/x?y") },
+            "https://A.example:8080/new",
+        ),
+        (
+            "/to?host={host}&path={path}{?}{query}",
+            Ask { host: "A.example:8080", ..target("/x?y") },
+            "/to?host=a.example&path=/x?y",
+        ),
+        ("/to{path}{?}{query}", target("/x"), "/to/x"),
+    ] {
+        let rules = json!([{"redirect": {"location": location}}]);
+        let got = answer(&[host(rules)], &[], &ask).await;
+        assert_eq!((got.status, got.head), (302, vec![format!("location: {wanted}")]));
+    }
+}
+
+/// Every answer names what an allowed origin may do; the backend's word about it is replaced.
+#[tokio::test]
+async fn origins_may_do_what_the_rule_says() {
+    let cors = |origins: Value| {
+        json!([{"filters": [
+            {"cors": {"allowOrigins": origins, "allowMethods": ["GET", "PUT"], "allowHeaders": ["X-A"],
+                      "exposeHeaders": ["X-B"], "allowCredentials": true, "maxAgeSeconds": 60}},
+            {"responseHeaders": {"add": [{"name": "access-control-max-age", "value": "1"}]}},
+        ]}])
+    };
+    let some =
+        json!(["https://a.example", "https://*.b.example:8443", "tauri://localhost", "null"]);
+    for (origins, origin, allowed) in [
+        (json!(["*"]), "", Some("*")),
+        (json!(["https://a.example", "*"]), "https://c.example", Some("*")),
+        (some.clone(), "https://a.example", Some("https://a.example")),
+        (some.clone(), "https://A.Example", Some("https://A.Example")),
+        (some.clone(), "https://x.b.example:8443", Some("https://x.b.example:8443")),
+        (some.clone(), "tauri://localhost", Some("tauri://localhost")),
+        (some.clone(), "null", Some("null")),
+        (some.clone(), "", None),
+        (some.clone(), "http://a.example", None),
+        (some.clone(), "https://evil.example/https://a.example", None),
+        (some.clone(), "https://xa.example", None),
+        (some.clone(), "https://b.example:8443", None),
+        (some.clone(), "https://x.y.b.example:8443", None),
+        (some.clone(), "https://x.b.example", None),
+        (json!([]), "https://a.example", None),
+    ] {
+        let sent = [("Origin", origin)];
+        let sent = if origin.is_empty() { &[][..] } else { &sent[..] };
+        let rules = host(cors(origins.clone()));
+        let got = answer(std::slice::from_ref(&rules), &[], &headers(sent)).await;
+        let said =
+            got.head.iter().find_map(|line| line.strip_prefix("access-control-allow-origin: "));
+        assert_eq!((got.status, said), (200, allowed), "{origins} {origin}");
+        let preflight = Ask { method: "OPTIONS", ..headers(sent) };
+        let got = answer(&[rules], &[], &preflight).await;
+        assert_eq!(got.status, if allowed.is_some() { 204 } else { 200 }, "{origins} {origin}");
+        let listed = [
+            "access-control-allow-credentials: true",
+            "access-control-allow-methods: GET, PUT",
+            "access-control-allow-headers: X-A",
+            "access-control-expose-headers: X-B",
+            "access-control-max-age: 60",
+        ];
+        let all = listed.iter().all(|line| got.head.iter().any(|found| found == line));
+        assert_eq!(all, allowed.is_some(), "{got:?}");
+        assert_eq!(got.body.is_empty(), allowed.is_some(), "{got:?}");
+    }
+}
+
+#[tokio::test]
+async fn origins_may_read_refusals_too() {
+    let filters = json!([{"cors": {"allowOrigins": ["https://a.example"]}}]);
+    let sent = [("Origin", "https://a.example")];
+    for rule in [
+        json!({"filters": filters, "forward": to("empty")}),
+        json!({"filters": filters, "direct": {"status": 410}}),
+        json!({"filters": filters, "redirect": {}}),
+    ] {
+        let got = answer(&[host(json!([rule]))], &[], &headers(&sent)).await;
+        let has = |line: &str| got.head.iter().any(|found| found == line);
+        assert!(has("access-control-allow-origin: https://a.example"), "{got:?}");
+        assert!(has("vary: origin"), "{got:?}");
+    }
+}
+
+#[tokio::test]
 async fn direct_responses_and_broken_references() {
     let direct = json!({"status": 410, "body": "gone\n", "contentType": "text/x"});
     let got = answer(&[host(json!([{"direct": direct}]))], &[], &PLAIN).await;
@@ -453,6 +543,30 @@ async fn a_canary_without_endpoints_takes_nothing_and_none_saves_a_dead_primary(
 }
 
 #[tokio::test]
+async fn several_canaries_have_shares_of_all_requests() {
+    let canary = |name: &str, weight: u32| json!({"weight": weight, "backends": [{"weight": 1, "backend": name}]});
+    let mut forward = to("a");
+    forward["alternatives"] = json!([canary("b", 50), canary("c", 50)]);
+    let harness = harness(&[host(json!([{"forward": forward}]))], &[], false);
+    for _ in 0..200 {
+        over_h1(&harness, &PLAIN).await;
+    }
+    let seen = harness.seen();
+    let count = |name: &str| seen.iter().filter(|seen| seen.backend == name).count();
+    assert_eq!((count("a"), count("b") + count("c")), (0, 200));
+    let mut refused = canary("b", 100);
+    refused["header"] = "stage".into();
+    let mut forward = to("a");
+    forward["alternatives"] = json!([refused, canary("c", 50)]);
+    let kept = self::harness(&[host(json!([{"forward": forward}]))], &[], false);
+    for _ in 0..20 {
+        over_h1(&kept, &headers(&[("stage", "never")])).await;
+    }
+    assert!(kept.seen().iter().all(|seen| seen.backend == "a"), "{:?}", kept.seen());
+    assert!((60..=140).contains(&count("b")), "{}", count("b"));
+}
+
+#[tokio::test]
 async fn weights_share_requests() {
     let forward = json!({"backends": [
         {"weight": 1, "backend": "a"}, {"weight": 0, "backend": "c"}, {"weight": 3, "backend": "b"},
@@ -481,6 +595,21 @@ type Refused = Vec<(Value, &'static str, &'static str)>;
 
 fn refused_filters() -> Refused {
     vec![
+        (
+            filter(json!({"cors": {"allowOrigins": ["a.example"]}})),
+            "rules[0].filters[0].cors.allow_origins[0]",
+            "no origin",
+        ),
+        (
+            filter(json!({"cors": {"allowOrigins": ["https://a.*"]}})),
+            "rules[0].filters[0].cors.allow_origins[0]",
+            "no origin",
+        ),
+        (
+            filter(json!({"cors": {"allowHeaders": ["a b"]}})),
+            "rules[0].filters[0].cors.allow_headers[0]",
+            "a b",
+        ),
         (filter(json!({})), "rules[0].filters[0].run a filter of unknown kind", "cannot"),
         (
             filter(json!({"requestHeaders": {"set": [{"name": "Connection", "value": "x"}]}})),
@@ -568,6 +697,9 @@ fn refused_rules() -> Refused {
             "scheme",
         ),
         (json!([{"redirect": {"host": "a b"}}]), "rules[0].redirect.host", "a b"),
+        (json!([{"redirect": {"location": "a b"}}]), "rules[0].redirect.location", "a b"),
+        (json!([{"redirect": {"location": "/{x"}}]), "rules[0].redirect.location", "{x}"),
+        (json!([{"redirect": {"location": ""}}]), "rules[0].redirect.location", "empty"),
     ]
 }
 

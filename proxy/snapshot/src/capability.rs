@@ -16,6 +16,8 @@ pub const PROXY_PROTOCOL: &str = "listener.proxy-protocol";
 pub const MATCH_REGEX: &str = "http.match.regex";
 /// Rewrites by regular expression.
 pub const REWRITE_REGEX: &str = "http.rewrite.regex";
+/// Redirects to a Location that is written as a whole.
+pub const REDIRECT_LOCATION: &str = "http.redirect.location";
 /// Copies of requests to another backend.
 pub const MIRROR: &str = "http.mirror";
 /// Answers to cross-origin preflights.
@@ -24,6 +26,12 @@ pub const CORS: &str = "http.cors";
 pub const ALTERNATIVES: &str = "http.alternatives";
 /// Retries by response status.
 pub const RETRY_STATUS: &str = "http.retry.status";
+/// Retries after timeouts and malformed answers, and an end of all tries.
+pub const RETRY_TIMEOUT: &str = "http.retry.timeout";
+/// Timeouts of a rule for reading from and sending to the backend.
+pub const TIMEOUTS_UPSTREAM: &str = "http.timeouts.upstream";
+/// Errors that another backend answers.
+pub const ERRORS: &str = "http.errors";
 /// HTTP/2 without TLS towards backends.
 pub const BACKEND_H2C: &str = "backend.h2c";
 /// HTTP/2 or HTTP/1.1 towards backends by ALPN.
@@ -40,7 +48,7 @@ pub const BACKEND_CLIENT_CERTIFICATE: &str = "backend.client-certificate";
 pub const SOURCE_RANGES: &str = "policy.source-ranges";
 
 /// All of them.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 22] = [
     LISTENER_TLS,
     LISTENER_TCP,
     LISTENER_UDP,
@@ -48,10 +56,14 @@ pub const ALL: [&str; 18] = [
     PROXY_PROTOCOL,
     MATCH_REGEX,
     REWRITE_REGEX,
+    REDIRECT_LOCATION,
     MIRROR,
     CORS,
     ALTERNATIVES,
     RETRY_STATUS,
+    RETRY_TIMEOUT,
+    TIMEOUTS_UPSTREAM,
+    ERRORS,
     BACKEND_H2C,
     BACKEND_ALPN,
     BACKEND_DNS,

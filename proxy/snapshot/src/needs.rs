@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::capability;
 use crate::v1::{
-    Backend, Filter, Forward, Listener, Match, Policy, Protocol, Resource, Rule, Tier, VirtualHost,
-    WeightedBackend, backend, filter, listener_tls, path_match, policy, resource::Body, rule,
-    url_rewrite, value_match,
+    Backend, Filter, Forward, Listener, Match, Policy, Protocol, Redirect, Resource, Rule, Tier,
+    VirtualHost, WeightedBackend, backend, filter, listener_tls, path_match, policy, redirect,
+    resource::Body, rule, url_rewrite, value_match,
 };
 
 type Needs = BTreeSet<&'static str>;
@@ -83,8 +83,29 @@ fn add_rule(rule: &Rule, needs: &mut Needs) {
     if let Some(rule::Action::Forward(forward)) = &rule.action {
         add_forward(forward, needs);
     }
-    if rule.retry.as_ref().is_some_and(|retry| !retry.statuses.is_empty()) {
-        needs.insert(capability::RETRY_STATUS);
+    if let Some(rule::Action::Redirect(redirect)) = &rule.action {
+        add_redirect(redirect, needs);
+    }
+    if let Some(retry) = &rule.retry {
+        if !retry.statuses.is_empty() {
+            needs.insert(capability::RETRY_STATUS);
+        }
+        if retry.timeout || retry.malformed || retry.total_ms > 0 {
+            needs.insert(capability::RETRY_TIMEOUT);
+        }
+    }
+    if rule.errors.is_some() {
+        needs.insert(capability::ERRORS);
+    }
+    let timeouts = rule.timeouts.unwrap_or_default();
+    if timeouts.upstream_read_ms > 0 || timeouts.upstream_send_ms > 0 {
+        needs.insert(capability::TIMEOUTS_UPSTREAM);
+    }
+}
+
+fn add_redirect(redirect: &Redirect, needs: &mut Needs) {
+    if matches!(redirect.path, Some(redirect::Path::Location(_))) {
+        needs.insert(capability::REDIRECT_LOCATION);
     }
 }
 
@@ -111,17 +132,13 @@ fn add_filters(filters: &[Filter], needs: &mut Needs) {
             Some(filter::Kind::Cors(_)) => {
                 needs.insert(capability::CORS);
             }
+            Some(filter::Kind::Redirect(redirect)) => add_redirect(redirect, needs),
             Some(filter::Kind::UrlRewrite(rewrite)) => {
                 if matches!(rewrite.path, Some(url_rewrite::Path::Regex(_))) {
                     needs.insert(capability::REWRITE_REGEX);
                 }
             }
-            Some(
-                filter::Kind::RequestHeaders(_)
-                | filter::Kind::ResponseHeaders(_)
-                | filter::Kind::Redirect(_),
-            )
-            | None => {}
+            Some(filter::Kind::RequestHeaders(_) | filter::Kind::ResponseHeaders(_)) | None => {}
         }
     }
 }

@@ -48,6 +48,7 @@ fn add_virtual_host<'a>(host: &'a VirtualHost, names: &mut BTreeSet<&'a str>) {
 
 fn add_rule<'a>(rule: &'a Rule, names: &mut BTreeSet<&'a str>) {
     names.extend(rule.policies.iter().map(String::as_str));
+    names.extend(rule.errors.iter().map(|errors| errors.backend.as_str()));
     add_filters(&rule.filters, names);
     match &rule.action {
         Some(rule::Action::Forward(forward)) => {

@@ -12,6 +12,8 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
+use gatefleet_http::Avoid;
+
 use crate::{tls::ClientTls, view::EndpointView};
 
 /// Names the pooled connections towards one endpoint of one backend, in every thread. Never reused.
@@ -149,15 +151,21 @@ impl EndpointSet {
         self.serving.iter().chain(&self.terminating)
     }
 
-    /// The endpoint whose turn it is, from `turn` on: neither the one to avoid nor one that failed
+    /// The endpoint whose turn it is, from `turn` on: neither one to avoid nor one that failed
     /// lately, if another is there.
-    pub(crate) fn pick(&self, turn: usize, avoid: Option<SocketAddr>) -> Option<&Arc<Endpoint>> {
+    pub(crate) fn pick(&self, turn: usize, avoid: &Avoid) -> Option<&Arc<Endpoint>> {
         let ring = if self.serving.is_empty() { &self.terminating } else { &self.serving };
         let (before, from) = ring.split_at_checked(turn.checked_rem(ring.len())?)?;
         let order = || from.iter().chain(before);
-        let other = |endpoint: &&Arc<Endpoint>| avoid.is_none() || endpoint.address() != avoid;
+        let fresh = |endpoint: &&Arc<Endpoint>| {
+            !endpoint.address().is_some_and(|address| avoid.contains(address))
+        };
+        let other = |endpoint: &&Arc<Endpoint>| {
+            !endpoint.address().is_some_and(|address| avoid.is_last(address))
+        };
         order()
-            .find(|endpoint| other(endpoint) && !endpoint.is_avoided())
+            .find(|endpoint| fresh(endpoint) && !endpoint.is_avoided())
+            .or_else(|| order().find(fresh))
             .or_else(|| order().find(other))
             .or_else(|| order().next())
     }
@@ -246,36 +254,45 @@ mod tests {
         Target { addresses: [([127, 0, 0, 1], port).into()].into(), terminating }
     }
 
-    fn ports(set: &EndpointSet, turns: std::ops::Range<usize>, avoid: Option<u16>) -> Vec<u16> {
-        let avoid = avoid.map(|port| ([127, 0, 0, 1], port).into());
-        turns.map(|turn| set.pick(turn, avoid).unwrap().address().unwrap().port()).collect()
+    fn ports<const N: usize>(
+        set: &EndpointSet,
+        turns: std::ops::Range<usize>,
+        failed: [u16; N],
+    ) -> Vec<u16> {
+        let mut avoid = Avoid::default();
+        for port in failed {
+            avoid.add(([127, 0, 0, 1], port).into());
+        }
+        turns.map(|turn| set.pick(turn, &avoid).unwrap().address().unwrap().port()).collect()
     }
 
     #[test]
     fn turns_go_round_the_serving_endpoints() {
         let targets = [target(1, false), target(2, true), target(3, false)];
         let set = EndpointSet::build(&targets, &EndpointSet::default());
-        assert_eq!(ports(&set, 0..5, None), [1, 3, 1, 3, 1]);
-        assert_eq!(ports(&set, 0..3, Some(3)), [1, 1, 1]);
+        assert_eq!(ports(&set, 0..5, []), [1, 3, 1, 3, 1]);
+        assert_eq!(ports(&set, 0..3, [3]), [1, 1, 1]);
+        // When all have failed, any but the last one.
+        assert_eq!(ports(&set, 0..3, [3, 1]), [3, 3, 3]);
     }
 
     #[test]
     fn terminating_endpoints_serve_only_when_alone() {
         let set = EndpointSet::build(&[target(2, true)], &EndpointSet::default());
-        assert_eq!(ports(&set, 0..2, None), [2, 2]);
-        assert!(EndpointSet::default().pick(0, None).is_none());
+        assert_eq!(ports(&set, 0..2, []), [2, 2]);
+        assert!(EndpointSet::default().pick(0, &Avoid::default()).is_none());
     }
 
     #[test]
     fn a_failed_endpoint_is_avoided_until_it_is_the_only_one() {
         let both = [target(1, false), target(2, false)];
         let set = EndpointSet::build(&both, &EndpointSet::default());
-        set.pick(0, None).unwrap().failed();
-        assert_eq!(ports(&set, 0..4, None), [2, 2, 2, 2]);
+        set.pick(0, &Avoid::default()).unwrap().failed();
+        assert_eq!(ports(&set, 0..4, []), [2, 2, 2, 2]);
         let one = EndpointSet::build(&both[..1], &set);
-        assert_eq!(ports(&one, 0..2, None), [1, 1]);
-        one.pick(0, None).unwrap().succeeded();
-        assert_eq!(ports(&set, 0..2, None), [1, 2]);
+        assert_eq!(ports(&one, 0..2, []), [1, 1]);
+        one.pick(0, &Avoid::default()).unwrap().succeeded();
+        assert_eq!(ports(&set, 0..2, []), [1, 2]);
     }
 
     #[test]

@@ -39,7 +39,8 @@ fn cases() -> Vec<Case> {
     files.iter().map(read).collect()
 }
 
-/// A backend that says its name and the path that it sees. It lives as long as the test.
+/// A backend that says its name, the path that it sees, and what it is told about an error. It lives as long as the test. A path may ask it to fail:
+/// `/503-at-NAME`, `/slow-at-NAME`.
 fn backend(name: &'static str) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -60,31 +61,49 @@ fn answer(mut stream: TcpStream, name: &str) {
         }
     }
     let head = String::from_utf8_lossy(&head);
-    let body = format!("{name} {}", head.split(' ').nth(1).unwrap_or_default());
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    if path.contains(&format!("slow-at-{name}")) {
+        thread::sleep(Duration::from_secs(5));
+    }
+    let fails = path.contains(&format!("503-at-{name}"));
+    let line = if fails { "503 Service Unavailable" } else { "200 OK" };
+    let said = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| *known == name).map(|(_, value)| value)
+    };
+    let told = ["x-code", "x-original-uri", "x-ingress-name"].map(said).into_iter().flatten();
+    let host = (path == "/host").then(|| said("host")).flatten();
+    let body = [name, path].into_iter().chain(told).chain(host).collect::<Vec<_>>().join(" ");
     let length = body.len();
     let reply =
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+        format!("HTTP/1.1 {line}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
     // A client that went away is the client's affair.
     drop(stream.write_all(reply.as_bytes()));
 }
 
-/// The fleet, and two Services with one endpoint each.
+/// The fleet, Services with one endpoint each, and one with all of them.
 fn world(listener: u16, backends: [(&str, u16); 2]) -> Vec<Value> {
     let mut objects = vec![json!({
         "apiVersion": "gatefleet.dev/v1alpha1", "kind": "GatewayConfig", "metadata": {"name": "all", "namespace": "edge"},
         "spec": {"ingress": {"ingressClass": ""},
-                 "northSouth": {"listeners": [{"name": "http", "port": listener, "protocol": "HTTP"}]}},
+                 "northSouth": {"clientIPDetection": {"trustedProxies": ["127.0.0.0/8"]},
+                                "listeners": [{"name": "http", "port": listener, "protocol": "HTTP"}]}},
     })];
-    for (name, port) in backends {
+    let alone = backends.map(|(name, port)| (name, vec![port]));
+    let both = ("both", backends.map(|(_, port)| port).to_vec());
+    for (name, ports) in alone.into_iter().chain([both]) {
         objects.push(json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"},
             "spec": {"ports": [{"name": "http", "port": 80}]},
         }));
-        objects.push(json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-            "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": name}},
-            "ports": [{"name": "http", "port": port}], "endpoints": [{"addresses": ["127.0.0.1"]}],
-        }));
+        let slice = |port: u16| {
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                "metadata": {"name": format!("{name}-{port}"), "namespace": "shop", "labels": {"kubernetes.io/service-name": name}},
+                "ports": [{"name": "http", "port": port}], "endpoints": [{"addresses": ["127.0.0.1"]}],
+            })
+        };
+        objects.extend(ports.into_iter().map(slice));
     }
     objects
 }
@@ -151,7 +170,20 @@ fn ask(address: SocketAddr, request: &Value) -> Option<String> {
             .unwrap();
     let headers: Vec<(&str, &str)> =
         headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let answer = raw::get(address, text("host"), text("path"), &headers).unwrap();
+    let answer = match text("body") {
+        "" => raw::get(address, text("host"), text("path"), &headers).unwrap(),
+        body => {
+            let length = body.len();
+            let head = format!(
+                "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n\r\n{body}",
+                text("path"),
+                text("host")
+            );
+            let mut connection = raw::Connection::open(address).unwrap();
+            connection.send(head.as_bytes()).unwrap();
+            connection.answer().unwrap()
+        }
+    };
     let got = match answer.status {
         200 => answer.text(),
         status => match answer.header("location") {
@@ -162,6 +194,12 @@ fn ask(address: SocketAddr, request: &Value) -> Option<String> {
     // Only the port that this run happens to have.
     let got = got.replace(&format!(":{}", address.port()), "");
     let wanted = text("gets");
+    let said: BTreeMap<String, Option<String>> =
+        serde_json::from_value(request.get("has").cloned().unwrap_or_else(|| json!({}))).unwrap();
+    let wrong = said.iter().find(|(name, value)| answer.header(name) != value.as_deref());
+    if let Some((name, _)) = wrong {
+        return Some(format!("{request} got {name}: {:?}", answer.header(name)));
+    }
     let fits = got == wanted || (!wanted.contains(' ') && got.split(' ').next() == Some(wanted));
     (!fits).then(|| format!("{request} got {got:?}"))
 }

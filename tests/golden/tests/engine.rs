@@ -18,6 +18,15 @@ fn path() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Text like URLs with nginx's variables, and text like nothing.
+fn location() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "(https?://|/|\\$scheme://)[a-z0-9./?#%{}$]{0,16}",
+        "https://(a|\\$host|\\$\\{host\\}|\\$request_uri|\\$args|\\$x){0,4}",
+        ".{0,24}",
+    ]
+}
+
 fn annotations() -> impl Strategy<Value = Value> {
     let entry = prop_oneof![
         (Just("use-regex"), Just("true".to_owned())),
@@ -34,6 +43,34 @@ fn annotations() -> impl Strategy<Value = Value> {
         (Just("auth-url"), ".{0,12}"),
         (Just("backend-protocol"), Just("HTTPS".to_owned())),
         (Just("force-ssl-redirect"), Just("true".to_owned())),
+        (Just("app-root"), "(/|http://).{0,12}"),
+        (Just("permanent-redirect"), location()),
+        (Just("permanent-redirect-code"), "-?[0-9]{0,5}"),
+        (Just("temporal-redirect"), location()),
+        (Just("temporal-redirect-code"), "-?[0-9]{0,5}"),
+        (Just("relative-redirects"), Just("true".to_owned())),
+        (Just("server-alias"), "([a-z.*~]{0,8},){0,3}"),
+        (Just("from-to-www-redirect"), Just("true".to_owned())),
+        (Just("proxy-ssl-name"), ".{0,12}|[a-z.]{0,12}"),
+        (Just("proxy-ssl-server-name"), Just("on".to_owned())),
+        (Just("default-backend"), "(app|ghost|.{0,8})"),
+        (Just("custom-http-errors"), "([0-9]{0,6},){0,3}[345][0-9]{2}"),
+        (Just("enable-cors"), Just("true".to_owned())),
+        (Just("cors-allow-origin"), "(\\*|null|https://(\\*\\.)?[a-z.*:]{0,8}|.{0,8}),?.{0,8}"),
+        (Just("cors-allow-methods"), ".{0,12}|[A-Z, ]{0,12}"),
+        (Just("cors-expose-headers"), ".{0,12}|[A-Za-z, *-]{0,12}"),
+        (Just("cors-max-age"), "-?[0-9]{0,12}"),
+        (Just("proxy-body-size"), "[0-9]{0,22}[bkmgx]?"),
+        (Just("upstream-vhost"), ".{0,12}|[a-z.]{0,12}(:[0-9]{0,6})?"),
+        (Just("proxy-connect-timeout"), "-?[0-9]{0,12}"),
+        (Just("proxy-read-timeout"), "-?[0-9]{0,12}"),
+        (Just("proxy-send-timeout"), "-?[0-9]{0,12}"),
+        (
+            Just("proxy-next-upstream"),
+            "(error |timeout |http_50[0-4] |invalid_header |non_idempotent |off |x ){0,4}"
+        ),
+        (Just("proxy-next-upstream-tries"), "-?[0-9]{0,12}"),
+        (Just("proxy-next-upstream-timeout"), "-?[0-9]{0,12}"),
     ];
     prop::collection::vec(entry, 0..5).prop_map(|entries| {
         let named = |(name, value): (&str, String)| {

@@ -20,6 +20,11 @@ The class is the annotation `kubernetes.io/ingress.class`, else `spec.ingressCla
 2. Otherwise every GatewayConfig whose `spec.ingress.ingressClass` fits: `\"\"` takes all, `nginx` takes class nginx and
    Ingresses that name no class, any other value takes that class. Of several the oldest publishes its addresses.
 
+A class of ingress-nginx (`controller: k8s.io/ingress-nginx`, which cannot be changed) is adopted when its `parameters` name a
+GatewayConfig: then its Ingresses are of the north-south tier. `watchNamespaces` and `namespaceSelector` bound a fleet
+to Ingresses of these namespaces, however they select it. With `publishStatus: false` the fleet serves and writes no address, so that it can run beside
+the controller that it will replace; `publishAddresses` names the addresses of a load balancer that Kubernetes does not know.
+
 ## Routing
 
 - Exact paths are asked before prefixes, longer prefixes before shorter ones. `Prefix` compares element by element;
@@ -39,12 +44,20 @@ The class is the annotation `kubernetes.io/ingress.class`, else `spec.ingressCla
 |---|---|
 | of Ingresses of equal age the last by name wins | the first by name wins |
 | a canary leaks into every route of the same Service | it stands beside the rule of its own host, path and type |
-| one canary for each path | several, asked in order of age |
+| one canary for each path | several, asked in order of age; each weight is a share of all requests |
 | an unreadable pattern of a canary sends the requests with that header to the primary | that canary takes nothing at all |
 | `/path/` answers requests for `/path` with 301 | serves them |
 | regular expressions of PCRE | of linear time: no look-around, no back-references; told if a path needs them |
 | a path that is no regular expression, on a host in regex mode | keeps its literal meaning, unless its own Ingress asks for expressions |
 | an unreadable annotation may drop the whole Ingress | the default holds and it is told; what guards access answers 503 |
+| `from-to-www-redirect` names the port, also a default one | it names no default port |
+| a request that timed out is tried again by default | only where `proxy-next-upstream` (or its tries or timeout) is set |
+| `proxy-next-upstream-tries: 0` knows no limit | 16 tries |
+| `custom-http-errors` without `default-backend` asks the controller's own default backend | it is told, and errors are passed on |
+| `custom-http-errors` replaces also what nginx says itself, such as 403 and 413 | what backends answer, and what the proxy says about backends |
+| an origin of `cors-allow-origin` may begin with anything | it is compared as a whole; one that cannot be read stands for nobody |
+| redirects are answered before access control | after it |
+| of `server-alias` the first Ingress's names hold | those of every Ingress of the host; no expressions |
 | an annotation that is not served is ignored | it is told; what guards access answers 503 |
 
 ";

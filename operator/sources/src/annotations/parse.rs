@@ -1,13 +1,16 @@
 //! From text to types, with a finding for everything that cannot be honoured.
 
-use gatefleet_ir::{Diagnostic, Reason, TlsRedirect};
-use gatefleet_names::ObjectKey;
+use gatefleet_ir::{Cors, Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
+use gatefleet_names::{Hostname, ObjectKey};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Canary,
+    Canary, Errors, HostWide,
+    cors::parse_cors,
+    redirect::parse_redirect,
     registry::{Guards, PREFIX, Treatment, mentions_access, treatment},
+    upstream::{parse_body_bytes, parse_host, parse_retry, parse_timeouts},
 };
 
 /// What the annotations of one Ingress say.
@@ -19,15 +22,27 @@ pub(crate) struct Annotations {
     pub(crate) tls_redirect: TlsRedirect,
     pub(crate) backend_protocol: BackendProtocol,
     pub(crate) source_ranges: Option<SourceRanges>,
+    /// Instead of a backend.
+    pub(crate) redirect: Option<Redirect>,
+    pub(crate) host_wide: HostWide,
+    pub(crate) timeouts: RuleTimeouts,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) errors: Option<Errors>,
+    pub(crate) cors: Option<Cors>,
+    /// Of a request; 0: the fleet's limit.
+    pub(crate) body_bytes: u64,
+    /// Towards the backend; empty: the client's.
+    pub(crate) host: String,
     /// Access control was asked for that is not served, or cannot be read.
     pub(crate) fail_closed: Option<&'static str>,
 }
 
 /// What is spoken to the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BackendProtocol {
     Http,
-    Https,
+    /// With this name in the handshake, if any.
+    Https(Option<String>),
     /// Known, but not served yet.
     NotServed,
 }
@@ -67,6 +82,14 @@ impl Annotations {
             tls_redirect: reader.tls_redirect(),
             backend_protocol: reader.backend_protocol(),
             source_ranges,
+            redirect: parse_redirect(&mut reader),
+            host_wide: HostWide::parse(&mut reader),
+            timeouts: parse_timeouts(&mut reader),
+            retry: parse_retry(&mut reader),
+            errors: Errors::parse(&mut reader),
+            cors: parse_cors(&mut reader),
+            body_bytes: parse_body_bytes(&mut reader),
+            host: parse_host(&mut reader),
             fail_closed,
         }
     }
@@ -81,6 +104,14 @@ impl Default for Annotations {
             tls_redirect: TlsRedirect::IfHostHasTls { trim_slash: true },
             backend_protocol: BackendProtocol::Http,
             source_ranges: None,
+            redirect: None,
+            host_wide: HostWide::default(),
+            timeouts: RuleTimeouts::default(),
+            retry: None,
+            errors: None,
+            cors: None,
+            body_bytes: 0,
+            host: String::new(),
             fail_closed: None,
         }
     }
@@ -122,7 +153,7 @@ impl<'a> Reader<'a> {
         self.diagnostics.push(Diagnostic::new(self.object, field, reason, message));
     }
 
-    fn tell_invalid(&mut self, name: &str, value: &str, expected: &str) {
+    pub(super) fn tell_invalid(&mut self, name: &str, value: &str, expected: &str) {
         let shown: String = value.chars().take(80).collect();
         let message = format!("{shown:?} is not {expected}: the default holds; correct the value");
         self.tell(name, Reason::InvalidAnnotationValue, message);
@@ -175,7 +206,7 @@ impl<'a> Reader<'a> {
         let Some(text) = self.text(NAME) else { return BackendProtocol::Http };
         match text.to_ascii_uppercase().as_str() {
             "HTTP" => BackendProtocol::Http,
-            "HTTPS" => BackendProtocol::Https,
+            "HTTPS" => BackendProtocol::Https(self.server_name()),
             "GRPC" | "GRPCS" | "AUTO_HTTP" | "FCGI" => {
                 let message =
                     format!("{text} is not served: the backend answers 503; use HTTP or HTTPS");
@@ -186,6 +217,39 @@ impl<'a> Reader<'a> {
                 self.tell_invalid(NAME, text, "HTTP or HTTPS");
                 BackendProtocol::Http
             }
+        }
+    }
+
+    /// As in nginx, a name is sent only where that is asked for.
+    fn server_name(&mut self) -> Option<String> {
+        const NAME: &str = "proxy-ssl-name";
+        const SWITCH: &str = "proxy-ssl-server-name";
+        let is_sent = match self.text(SWITCH) {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(other) => {
+                self.tell_invalid(SWITCH, other, "\"on\" or \"off\"");
+                false
+            }
+        };
+        let name = self.text(NAME);
+        match (name.map(str::parse::<Hostname>), is_sent) {
+            (Some(Ok(name)), true) => Some(name.to_string()),
+            (Some(Ok(_)), false) => {
+                let message = "it is sent only with proxy-ssl-server-name \"on\"";
+                self.tell(NAME, Reason::AnnotationIgnored, message);
+                None
+            }
+            (Some(Err(_)), _) => {
+                self.tell_invalid(NAME, name.unwrap_or_default(), "a DNS name");
+                None
+            }
+            (None, true) => {
+                let message = "there is no name to send: set proxy-ssl-name";
+                self.tell(SWITCH, Reason::AnnotationIgnored, message);
+                None
+            }
+            (None, false) => None,
         }
     }
 

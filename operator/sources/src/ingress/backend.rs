@@ -37,7 +37,7 @@ pub(super) fn alone(backend: Backend) -> WeightedBackend {
 pub(super) fn resolve_backend<'a>(
     namespace: &str,
     said: &IngressBackend,
-    protocol: BackendProtocol,
+    protocol: &BackendProtocol,
     find: impl FnOnce(&str) -> Option<&'a Service>,
 ) -> Result<ServiceBackend, Broken> {
     let Some(reference) = &said.service else {
@@ -63,34 +63,45 @@ pub(super) fn resolve_backend<'a>(
             format!("Service {namespace}/{} {message}", reference.name),
         )
     })?;
-    if protocol == BackendProtocol::NotServed {
+    if *protocol == BackendProtocol::NotServed {
         return Err(Broken::new(Reason::FeatureNotServed, 503, String::new()));
     }
     Ok(service_backend(namespace, service, &reference.name, port, protocol))
 }
 
-fn service_backend(
+pub(super) fn service_backend(
     namespace: &str,
     service: &Service,
     name: &str,
     port: PortNumber,
-    protocol: BackendProtocol,
+    protocol: &BackendProtocol,
 ) -> ServiceBackend {
     let external =
         service.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("ExternalName"));
     let external = external.and_then(|spec| spec.external_name.as_deref());
-    let https = protocol == BackendProtocol::Https;
+    let (variant, tls) = match protocol {
+        BackendProtocol::Http | BackendProtocol::NotServed => (String::new(), None),
+        BackendProtocol::Https(server_name) => {
+            let variant = server_name
+                .as_ref()
+                .map_or_else(|| "https".to_owned(), |server_name| format!("https/{server_name}"));
+            // As in nginx, whose proxy_ssl_verify is off.
+            let server_name = server_name.clone().unwrap_or_default();
+            let tls =
+                BackendTls { server_name, insecure_skip_verify: true, ..BackendTls::default() };
+            (variant, Some(tls))
+        }
+    };
     ServiceBackend {
         namespace: namespace.to_owned(),
         service: name.to_owned(),
         port,
-        variant: if https { "https".to_owned() } else { String::new() },
+        variant,
         addresses: external.map_or(Addresses::Slices, |host| {
             Addresses::Dns(format!("{}:{port}", host.trim_end_matches('.')))
         }),
         protocol: AppProtocol::Http1,
-        // As in nginx, whose proxy_ssl_verify and proxy_ssl_server_name are off.
-        tls: https.then(|| BackendTls { insecure_skip_verify: true, ..BackendTls::default() }),
+        tls,
         subset: std::collections::BTreeMap::new(),
     }
 }

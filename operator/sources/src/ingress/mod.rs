@@ -1,6 +1,8 @@
 //! `networking.k8s.io/v1` Ingress.
 
 mod backend;
+mod errors;
+mod host_wide;
 mod path;
 mod tls;
 mod translate;

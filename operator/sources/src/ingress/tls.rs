@@ -38,6 +38,17 @@ impl TlsEntries {
         self.hosts.iter().any(|own| own.covers(host))
     }
 
+    /// As in nginx, an alias that no entry names has the certificate of the host that it belongs to.
+    pub(super) fn cover_aliases(&mut self, hosts: &[HostPattern], aliases: &[HostPattern]) {
+        let of_hosts = self.claims.iter().find(|(host, _)| hosts.contains(host));
+        let Some((_, claim)) = of_hosts.cloned() else { return };
+        for alias in aliases.iter().filter(|alias| !hosts.contains(alias)) {
+            if !self.cover(alias) {
+                self.claims.push((alias.clone(), claim.clone()));
+            }
+        }
+    }
+
     fn add(&mut self, host: HostPattern, index: usize, entry: &IngressTLS, claimant: &Claimant) {
         let secret = entry.secret_name.as_deref().filter(|name| !name.is_empty());
         if let Some(name) = secret {

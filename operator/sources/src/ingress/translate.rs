@@ -6,8 +6,9 @@ use std::{
 };
 
 use gatefleet_ir::{
-    Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, Forward, HostSettings,
-    Language, Match, Policy, Reason, Rule, RuleClaim, RuleTimeouts, TlsClaim, WeightedBackend,
+    Action, AlternativeClaim, Claim, Claimant, Decision, Diagnostic, ErrorService, Filter, Forward,
+    HostSettings, Language, Match, Policy, Reason, Rewrite, Rule, RuleClaim, TlsClaim, TlsRedirect,
+    WeightedBackend,
 };
 use gatefleet_names::{HostPattern, Kind, ObjectKey};
 use gatefleet_state::Shelf;
@@ -21,10 +22,12 @@ use k8s_openapi::{
 
 use super::{
     backend::{alone, resolve_backend},
-    path::parse_path,
+    errors::resolve_errors,
+    host_wide::{annotation_field, speak_for_hosts},
+    path::{Path, parse_path},
     tls::TlsEntries,
 };
-use crate::annotations::Annotations;
+use crate::annotations::{Annotations, Errors};
 
 /// Legacy annotation that names the class; it outranks `spec.ingressClassName`.
 const LEGACY_CLASS: &str = "kubernetes.io/ingress.class";
@@ -147,13 +150,20 @@ impl Draft<'_> {
         if let Some(backend) = &spec.default_backend {
             self.read_default_backend(backend, rules.is_empty());
         }
-        self.read_tls(spec)
+        let tls = self.read_tls(spec);
+        let in_vain = speak_for_hosts(&mut self.claims, &self.annotations.host_wide);
+        for name in in_vain {
+            let message = "no rule of this Ingress names a host: name one, or remove this";
+            self.tell(annotation_field(name), Reason::AnnotationIgnored, message.to_owned());
+        }
+        tls
     }
 
     fn read_tls(&mut self, spec: &IngressSpec) -> TlsEntries {
         let hosts: Vec<HostPattern> = self.claims.keys().cloned().collect();
         let entries = spec.tls.as_deref().unwrap_or_default();
-        let tls = TlsEntries::parse(entries, &hosts, &self.claimant, &mut self.diagnostics);
+        let mut tls = TlsEntries::parse(entries, &hosts, &self.claimant, &mut self.diagnostics);
+        tls.cover_aliases(&hosts, &self.annotations.host_wide.aliases);
         for host in tls.hosts.iter().chain(&hosts) {
             if tls.cover(host) {
                 let owns_host = hosts.contains(host) && self.annotations.canary.is_none();
@@ -191,7 +201,7 @@ impl Draft<'_> {
     }
 
     fn add(&mut self, said: &Said<'_>, name: String, field: String) {
-        let path = match parse_path(said.text, said.kind, &self.annotations) {
+        let mut path = match parse_path(said.text, said.kind, &self.annotations) {
             Ok(path) => path,
             Err((reason, message)) => {
                 self.claim(said.host);
@@ -203,8 +213,13 @@ impl Draft<'_> {
                            add the group to the path, or take it out of the target";
             self.tell(field.clone(), Reason::RewriteGroupMissing, message.to_owned());
         }
+        let at = Match::path(path.at.clone());
+        if let Some(redirect) = self.annotations.redirect.clone() {
+            path.tls_redirect = TlsRedirect::Never;
+            path.rewrite = None;
+            return self.add_rule(said, name, field, (at, path), Action::Redirect(redirect));
+        }
         let backend = self.backend(said.backend, &field);
-        let at = Match::path(path.at);
         if let Some(canary) = &self.annotations.canary {
             if let Some(alternative) = canary.alternative(backend) {
                 let claim = AlternativeClaim { field, at, alternative };
@@ -212,13 +227,35 @@ impl Draft<'_> {
             }
             return;
         }
+        let forward = Forward { backends: vec![backend], alternatives: Vec::new() };
+        self.add_rule(said, name, field, (at, path), Action::Forward(forward));
+    }
+
+    fn add_rule(
+        &mut self,
+        said: &Said<'_>,
+        name: String,
+        field: String,
+        (at, path): (Match, Path),
+        action: Action,
+    ) {
+        let cors = self.annotations.cors.clone().map(Filter::Cors);
+        let host = self.annotations.host.clone();
+        let host =
+            (!host.is_empty()).then_some(Filter::Rewrite(Rewrite { host, ..Rewrite::default() }));
+        let errors = match &action {
+            Action::Forward(_) => self.errors(said.backend),
+            Action::Redirect(_) | Action::Direct(_) => None,
+        };
         let rule = Rule {
             name,
-            filters: path.rewrite.into_iter().collect(),
+            filters: cors.into_iter().chain(path.rewrite).chain(host).collect(),
             policies: self.policies.clone(),
-            action: Action::Forward(Forward { backends: vec![backend], alternatives: Vec::new() }),
-            timeouts: RuleTimeouts::default(),
-            retry: None,
+            action,
+            timeouts: self.annotations.timeouts,
+            retry: self.annotations.retry.clone(),
+            errors,
+            body_bytes: self.annotations.body_bytes,
         };
         let claim = self.claim(said.host);
         claim.settings.regex |= path.regex_mode;
@@ -236,7 +273,7 @@ impl Draft<'_> {
         let namespace = self.namespace().to_owned();
         let (services, reads) = (self.services, &mut self.reads);
         let resolved =
-            resolve_backend(&namespace, said, self.annotations.backend_protocol, |name| {
+            resolve_backend(&namespace, said, &self.annotations.backend_protocol, |name| {
                 reads.insert(ServiceName { namespace: namespace.clone(), name: name.to_owned() });
                 services.get(&namespace, name).map(|service| &**service)
             });
@@ -257,6 +294,18 @@ impl Draft<'_> {
         })
     }
 
+    fn errors(&mut self, backend: &IngressBackend) -> Option<ErrorService> {
+        let said = self.annotations.errors.as_ref()?;
+        let Claimant { object, .. } = &self.claimant;
+        let name = ServiceName { namespace: object.namespace.clone(), name: said.service.clone() };
+        let service = self.services.get(&name.namespace, &name.name).map(|service| &**service);
+        self.reads.insert(name);
+        let resolved = resolve_errors(said, (&object.namespace, &object.name), service, backend);
+        resolved
+            .map_err(|(reason, message)| self.tell(Errors::FIELD.to_owned(), reason, message))
+            .ok()
+    }
+
     fn claim(&mut self, host: &HostPattern) -> &mut Claim {
         let (claimant, canary) = (&self.claimant, self.annotations.canary.is_some());
         self.claims.entry(host.clone()).or_insert_with(|| Claim {
@@ -266,6 +315,8 @@ impl Draft<'_> {
             settings: HostSettings::default(),
             rules: Vec::new(),
             alternatives: Vec::new(),
+            root: None,
+            side_hosts: Vec::new(),
         })
     }
 

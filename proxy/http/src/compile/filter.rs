@@ -3,7 +3,12 @@
 use gatefleet_matcher::Pattern;
 use gatefleet_snapshot::v1::{self, filter, redirect, url_rewrite};
 
-use super::{CompileError, rule::final_status};
+use super::{
+    CompileError, Cors,
+    cors::compile_cors,
+    location::{LocationPart, compile_location},
+    rule::final_status,
+};
 use crate::{connection::Scheme, grammar};
 
 #[derive(Debug)]
@@ -12,6 +17,7 @@ pub(crate) enum Filter {
     ResponseHeaders(HeaderEdit),
     Rewrite(UrlRewrite),
     Redirect(Redirect),
+    Cors(Cors),
 }
 
 /// remove, then set, then add. Names in lower case.
@@ -22,7 +28,7 @@ pub(crate) struct HeaderEdit {
     pub(crate) add: Pairs,
 }
 
-type Pairs = Box<[(Box<[u8]>, Box<[u8]>)]>;
+pub(super) type Pairs = Box<[(Box<[u8]>, Box<[u8]>)]>;
 
 #[derive(Debug)]
 pub(crate) struct UrlRewrite {
@@ -62,6 +68,8 @@ pub(crate) enum RedirectPath {
     Keep,
     Full(Box<[u8]>),
     Prefix(Box<[u8]>),
+    /// Not only the path: the whole Location.
+    Location(Box<[LocationPart]>),
 }
 
 /// Fields that codecs write; no filter may.
@@ -107,7 +115,9 @@ fn compile_filter(source: &v1::Filter, only_prefixes: bool) -> Result<Filter, Co
             compile_redirect(redirect, only_prefixes).map_err(|e| e.within("redirect"))?,
         ),
         Some(filter::Kind::Mirror(_)) => return missing("mirror"),
-        Some(filter::Kind::Cors(_)) => return missing("cors"),
+        Some(filter::Kind::Cors(cors)) => {
+            Filter::Cors(compile_cors(cors).map_err(|e| e.within("cors"))?)
+        }
         None => return missing("run a filter of unknown kind"),
     })
 }
@@ -123,7 +133,11 @@ fn compile_edit(source: &v1::HeaderEdit, request: bool) -> Result<HeaderEdit, Co
     })
 }
 
-fn compile_pairs(sources: &[v1::Header], list: &str, request: bool) -> Result<Pairs, CompileError> {
+pub(super) fn compile_pairs(
+    sources: &[v1::Header],
+    list: &str,
+    request: bool,
+) -> Result<Pairs, CompileError> {
     let compile = |(index, header): (usize, &v1::Header)| {
         let at = format!("{list}[{index}]");
         let name = compile_name(&header.name, request).map_err(|error| error.within(&at))?;
@@ -239,6 +253,7 @@ pub(super) fn compile_redirect(
             Some(redirect::Path::Prefix(prefix)) => {
                 RedirectPath::Prefix(compile_prefix(prefix, only_prefixes)?)
             }
+            Some(redirect::Path::Location(text)) => RedirectPath::Location(compile_location(text)?),
         },
         only_plaintext: source.only_plaintext,
         trim_slash: source.trim_slash,

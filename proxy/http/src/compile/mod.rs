@@ -3,8 +3,11 @@
 //! Each resource compiles alone; names of other resources stay names until a [`crate::TableBuilder`]
 //! links them. What cannot be served is refused here, by field and with a remedy.
 
+mod cors;
+mod errors;
 mod filter;
 mod forward;
+mod location;
 mod policy;
 mod rule;
 mod tier;
@@ -14,10 +17,13 @@ use std::sync::Arc;
 use gatefleet_matcher::{MatchError, MatchIndex};
 use gatefleet_snapshot::{capability, v1};
 
+pub(crate) use cors::Cors;
+pub(crate) use errors::ErrorService;
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
+pub(crate) use location::LocationPart;
 pub use policy::{CompiledPolicy, compile_policy};
-pub(crate) use rule::{Action, Direct, Redirect, Retry, Rule};
+pub(crate) use rule::{Action, Cause, Direct, Redirect, Retry, Rule};
 pub use tier::compile_tier;
 
 /// Why a resource cannot be served.
@@ -56,10 +62,15 @@ impl From<MatchError> for CompileError {
 /// What this engine can serve beyond the base of the schema, as `Resource.capabilities` names it.
 pub const CAPABILITIES: &[&str] = &[
     capability::ALTERNATIVES,
+    capability::CORS,
+    capability::ERRORS,
     capability::MATCH_REGEX,
+    capability::REDIRECT_LOCATION,
     capability::RETRY_STATUS,
+    capability::RETRY_TIMEOUT,
     capability::REWRITE_REGEX,
     capability::SOURCE_RANGES,
+    capability::TIMEOUTS_UPSTREAM,
 ];
 
 /// A virtual host, ready to be linked.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use gatefleet_snapshot::v1::{self, rule};
 
 use super::{
-    CompileError, Filter, Forward, Names,
+    CompileError, ErrorService, Filter, Forward, Names,
+    errors::compile_errors,
     filter::{compile_filters, compile_redirect},
     forward::compile_forward,
     intern, millis,
@@ -25,6 +26,7 @@ pub(crate) struct Rule {
     pub(crate) timeouts: RuleTimeouts,
     pub(crate) retry: Retry,
     pub(crate) request_body_bytes: Option<u64>,
+    pub(crate) errors: Option<ErrorService>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct RuleTimeouts {
     pub(crate) idle: Option<Duration>,
     pub(crate) request: Option<Duration>,
     pub(crate) upstream_connect: Option<Duration>,
+    pub(crate) upstream_read: Option<Duration>,
+    pub(crate) upstream_send: Option<Duration>,
 }
 
 /// Which failures are tried again.
@@ -57,11 +61,27 @@ pub(crate) struct RuleTimeouts {
 pub(crate) struct Retry {
     pub(crate) attempts: u32,
     pub(crate) statuses: Box<[u16]>,
-    pub(crate) connect_failure: bool,
-    pub(crate) reset: bool,
+    pub(crate) causes: Box<[Cause]>,
     pub(crate) non_idempotent: bool,
     pub(crate) per_try: Option<Duration>,
     pub(crate) backoff: Option<Duration>,
+    /// No try begins later than this after the first one.
+    pub(crate) total: Option<Duration>,
+}
+
+/// What a try may fail of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// No connection, other than in time.
+    ConnectFailure,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection was lost before a response head.
+    Reset,
+    /// No response head in time.
+    AnswerTimeout,
+    /// The response head violates HTTP.
+    Malformed,
 }
 
 impl Default for Retry {
@@ -71,11 +91,11 @@ impl Default for Retry {
         Self {
             attempts: 2,
             statuses: Box::default(),
-            connect_failure: true,
-            reset: true,
+            causes: [Cause::ConnectFailure, Cause::ConnectTimeout, Cause::Reset].into(),
             non_idempotent: false,
             per_try: None,
             backoff: None,
+            total: None,
         }
     }
 }
@@ -113,6 +133,11 @@ pub(crate) fn compile_rule(
         action,
         timeouts: compile_timeouts(source.timeouts.as_ref())?,
         retry: compile_retry(source.retry.as_ref())?,
+        errors: source
+            .errors
+            .as_ref()
+            .map(|errors| compile_errors(errors, names).map_err(|e| e.within("errors")))
+            .transpose()?,
         request_body_bytes: (source.max_request_body_bytes > 0)
             .then_some(source.max_request_body_bytes),
     })
@@ -171,7 +196,20 @@ fn compile_timeouts(source: Option<&v1::Timeouts>) -> Result<RuleTimeouts, Compi
         idle: millis(source.idle_ms),
         request: millis(source.request_ms),
         upstream_connect: millis(source.upstream_connect_ms),
+        upstream_read: millis(source.upstream_read_ms),
+        upstream_send: millis(source.upstream_send_ms),
     })
+}
+
+fn compile_causes(source: &v1::Retry) -> Box<[Cause]> {
+    let asked = [
+        (source.connect_failure, Cause::ConnectFailure),
+        (source.timeout, Cause::ConnectTimeout),
+        (source.reset, Cause::Reset),
+        (source.timeout, Cause::AnswerTimeout),
+        (source.malformed, Cause::Malformed),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, cause)| cause).collect()
 }
 
 fn compile_retry(source: Option<&v1::Retry>) -> Result<Retry, CompileError> {
@@ -190,10 +228,10 @@ fn compile_retry(source: Option<&v1::Retry>) -> Result<Retry, CompileError> {
     Ok(Retry {
         attempts: source.attempts,
         statuses,
-        connect_failure: source.connect_failure,
-        reset: source.reset,
+        causes: compile_causes(source),
         non_idempotent: source.non_idempotent,
         per_try: millis(source.per_try_ms),
         backoff: millis(source.backoff_ms),
+        total: millis(source.total_ms),
     })
 }

@@ -20,7 +20,7 @@ pub fn compile_tier(tier: &v1::Tier) -> Result<Settings, CompileError> {
     let field = "client_ip.trusted_proxies";
     Ok(Settings {
         limits: compile_limits(&tier.limits.unwrap_or_default())?,
-        timeouts: compile_timeouts(&tier.timeouts.unwrap_or_default()),
+        timeouts: compile_timeouts(&tier.timeouts.unwrap_or_default())?,
         trusted_proxies: compile_ranges(&client_ip.trusted_proxies, field)?,
         hops: client_ip.hops,
     })
@@ -59,13 +59,21 @@ fn compile_limits(source: &v1::Limits) -> Result<Limits, CompileError> {
     })
 }
 
-fn compile_timeouts(source: &v1::Timeouts) -> Timeouts {
+fn compile_timeouts(source: &v1::Timeouts) -> Result<Timeouts, CompileError> {
+    for (field, value) in [
+        ("timeouts.upstream_read_ms", source.upstream_read_ms),
+        ("timeouts.upstream_send_ms", source.upstream_send_ms),
+    ] {
+        if value > 0 {
+            return Err(CompileError::new(field, "belongs to a rule", "set idle_ms"));
+        }
+    }
     let default = Timeouts::default();
-    Timeouts {
+    Ok(Timeouts {
         request_head: millis(source.request_head_ms).unwrap_or(default.request_head),
         idle: millis(source.idle_ms).unwrap_or(default.idle),
         keep_alive: millis(source.keep_alive_ms).unwrap_or(default.keep_alive),
         request: millis(source.request_ms),
         upstream_connect: millis(source.upstream_connect_ms).unwrap_or(default.upstream_connect),
-    }
+    })
 }

@@ -68,6 +68,10 @@ impl Inbound {
         possible
     }
 
+    pub(crate) fn may_rewind(&self) -> bool {
+        self.failed.is_none() && (self.initial.is_done() || self.buffer.has_mark())
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         self.decoder.is_done()
     }

@@ -203,6 +203,10 @@ impl<I: Io> Downstream for Server<I> {
         self.outbound.encoder = Encoder::Tunnel;
     }
 
+    fn may_rewind(&self) -> bool {
+        self.inbound.may_rewind()
+    }
+
     fn rewind(&mut self) -> bool {
         self.inbound.rewind()
     }

@@ -61,7 +61,7 @@ impl Backends {
         self
     }
 
-    fn address(index: usize) -> SocketAddr {
+    pub fn address(index: usize) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], u16::try_from(1000 + index).unwrap()))
     }
 }
@@ -89,9 +89,11 @@ impl Upstreams for Backends {
             }
         }
         let endpoints = self.by_name.get(backend).ok_or(ConnectError::NoEndpoints)?;
-        let candidates: Vec<usize> = (0..endpoints.len())
-            .filter(|index| endpoints.len() == 1 || Some(Self::address(*index)) != ask.avoid)
-            .collect();
+        let mut candidates: Vec<usize> = (0..endpoints.len()).collect();
+        let is_fresh = |index: &usize| !ask.avoid.contains(Self::address(*index));
+        if candidates.iter().any(is_fresh) {
+            candidates.retain(is_fresh);
+        }
         if candidates.is_empty() {
             return Err(ConnectError::NoEndpoints);
         }

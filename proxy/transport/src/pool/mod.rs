@@ -176,7 +176,7 @@ impl Pools {
         }
         let endpoints = backend.endpoints();
         let endpoint =
-            endpoints.pick(self.turn(backend), ask.avoid).ok_or(ConnectError::NoEndpoints)?;
+            endpoints.pick(self.turn(backend), &ask.avoid).ok_or(ConnectError::NoEndpoints)?;
         let address = endpoint.address().ok_or(ConnectError::NoEndpoints)?;
         if !ask.fresh
             && let Some(pool) = self.by_id.borrow().get(&endpoint.pool)
