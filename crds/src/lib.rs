@@ -17,6 +17,7 @@ mod network;
 mod pages;
 mod quantity;
 mod rules;
+mod size;
 mod spec;
 mod status;
 mod tuning;
@@ -31,6 +32,7 @@ pub use network::{
 };
 pub use pages::conditions_page;
 pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
+pub use size::Size;
 pub use spec::{
     AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, Observability,
     PodSpec, TierSpec,

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources, ServiceSpec,
+    ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources, ServiceSpec, Size,
     Timeouts, TlsSpec, rules::rules,
 };
 
@@ -87,12 +87,25 @@ pub struct GatewayConfigSpec {
 /// One tier: a Deployment of proxies and the Service in front of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[(
+    "!has(self.size) || !has(self.resources)",
+    "size and resources both say what each proxy gets: keep one of them",
+)])))]
 pub struct TierSpec {
     /// How many proxies run. Without any, remove the tier instead. Default: `2`. Example: `3`.
     #[schemars(with = "i32", range(min = 1, max = 1000))]
     pub replicas: u16,
-    /// CPU and memory of each proxy.
-    pub resources: Resources,
+    /// CPU and memory of each proxy in one word: `2c4g` requests 2 CPUs and 4 GiB and limits memory to 4 GiB;
+    /// likewise `4c8g`, `8c16g`, `16c32g`. CPU is not limited; a proxy runs as many threads as its size has CPUs.
+    /// It stands instead of `resources`. Default: absent, `resources` decides. Example: `2c4g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Size")]
+    pub size: Option<Size>,
+    /// CPU and memory of each proxy, one by one. Without it and without `size`, a proxy requests 100m CPU and
+    /// 64Mi memory, and nothing is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Resources")]
+    pub resources: Option<Resources>,
     /// The Service in front of the proxies.
     pub service: ServiceSpec,
     /// The ports that the tier serves. Default: HTTP on 80 and HTTPS on 443.
@@ -131,7 +144,8 @@ impl Default for TierSpec {
     fn default() -> Self {
         Self {
             replicas: 2,
-            resources: Resources::default(),
+            size: None,
+            resources: None,
             service: ServiceSpec::default(),
             listeners: Listener::defaults(),
             tls: TlsSpec::default(),
@@ -141,6 +155,15 @@ impl Default for TierSpec {
             drain: Drain::default(),
             pod: PodSpec::default(),
         }
+    }
+}
+
+impl TierSpec {
+    /// What each proxy gets, however it is declared.
+    #[must_use]
+    pub fn effective_resources(&self) -> Resources {
+        let sized = self.size.map(Size::resources);
+        sized.or_else(|| self.resources.clone()).unwrap_or_default()
     }
 }
 

@@ -114,6 +114,7 @@ fn ordinary_declarations_are_accepted() {
         "{northSouth: {replicas: 3}, eastWest: {replicas: 1}, ingress: {ingressClass: ''}}",
         "{northSouth: {}, ingress: {ingressClass: my.class-2}}",
         "{northSouth: {resources: {requests: {cpu: 2, memory: 1Gi}, limits: {cpu: '2', memory: 1073741824}}}}",
+        "{northSouth: {size: 8c16g}, eastWest: {resources: {}}}",
         "{northSouth: {service: {type: LoadBalancer, ipFamilies: [IPv6, IPv4], ipFamilyPolicy: RequireDualStack, annotations: {a/b: c}}}}",
         "{northSouth: {clientIPDetection: {trustedProxies: [10.0.0.0/8, 'fd00::/8', 192.0.2.1/32], hops: 2}}}",
         "{northSouth: {timeouts: {idle: 24h, request: 0s, requestHead: 1ms}, drain: {delay: 0s, timeout: 1h30m}}}",

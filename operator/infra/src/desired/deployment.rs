@@ -124,7 +124,7 @@ fn pod(scope: &TierScope<'_>, image: &str, selector: &LabelSelector) -> PodSpec 
 }
 
 fn container(scope: &TierScope<'_>, image: &str) -> Container {
-    let resources = scope.spec.resources.to_api();
+    let resources = scope.spec.effective_resources().to_api();
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -231,15 +231,15 @@ fn volumes(scope: &TierScope<'_>) -> Vec<Volume> {
 
 /// What the copy of the last good configuration may take: a quarter of the memory limit.
 pub(super) fn state_bytes(spec: &TierSpec) -> u64 {
-    let limit =
-        spec.resources.limits.memory.as_ref().and_then(gatefleet_crds::Quantity::thousandths);
+    let memory = spec.effective_resources().limits.memory;
+    let limit = memory.as_ref().and_then(gatefleet_crds::Quantity::thousandths);
     limit.map_or(DEFAULT_STATE_BYTES, |thousandths| thousandths / 1000 / 4)
 }
 
-/// One thread per CPU of the limit, or else of the request.
+/// One thread per CPU of the limit, or else of the request, which a size names, too.
 fn threads(spec: &TierSpec) -> u64 {
-    let resources = &spec.resources;
-    let cpu = resources.limits.cpu.as_ref().unwrap_or(&resources.requests.cpu);
+    let resources = spec.effective_resources();
+    let cpu = resources.limits.cpu.unwrap_or(resources.requests.cpu);
     cpu.thousandths().map_or(2, |thousandths| thousandths.div_ceil(1000)).clamp(1, 256)
 }
 

@@ -58,6 +58,21 @@ async fn as_many_proxies_run_as_declared_with_their_resources_labels_and_annotat
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn proxies_of_a_size_get_what_it_names() {
+    let local = local(&json!({"replicas": 1, "size": "2c4g"})).await;
+
+    let pods = find(&local, "Pod", "gatefleet.dev/tier=north-south").await;
+    let [pod] = pods.as_slice() else { panic!("{pods:?}") };
+    assert_eq!(
+        pod["spec"]["containers"][0]["resources"],
+        json!({"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}),
+    );
+    let processes = local.processes("gatefleet-proxy");
+    let [process] = processes.as_slice() else { panic!("{processes:?}") };
+    assert!(process.command.iter().any(|argument| argument == "--threads=2"), "{process:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_service_is_as_declared() {
     let local = local(&json!({
         "replicas": 1,
