@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources, ServiceSpec, Size,
-    Timeouts, TlsSpec, rules::rules,
+    Affinity, ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources,
+    ServiceSpec, Size, SpreadConstraint, Timeouts, TlsSpec, Toleration, rules::rules,
 };
 
 /// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
@@ -191,6 +191,34 @@ pub struct PodSpec {
         "annotations under gatefleet.dev/ are the operator's: choose another key",
     )])))]
     pub annotations: BTreeMap<String, String>,
+    /// Labels that a node must have. Default: none. Example: `{node-role: edge}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that the pods put up with. Default: none. Example: `[{key: dedicated, operator: Exists}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
+    /// `affinity` of the pods, as in a Pod. What cannot be read is named in the condition `Accepted`, and the
+    /// tier stays as it is. Default: none. Example: `{podAffinity: {}}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Affinity")]
+    pub affinity: Option<Affinity>,
+    /// Over what the pods of the tier are spread. Default: over nodes and zones where possible.
+    /// Example: `[{topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules(&[(
+        "self.all(one, self.exists_one(other, other.topologyKey == one.topologyKey))",
+        "two constraints have the same topologyKey: keep one of them",
+    )])))]
+    pub topology_spread_constraints: Vec<SpreadConstraint>,
+    /// `PriorityClass` of the pods. Default: absent, the cluster's choice. Example: `system-cluster-critical`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 253), extend("x-kubernetes-validations" = rules(&[(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        "priorityClassName is the name of a PriorityClass, such as \"system-cluster-critical\"",
+    )])))]
+    pub priority_class_name: Option<String>,
 }
 
 /// Which Ingresses the fleet serves, besides those whose `IngressClass` names it.

@@ -11,7 +11,7 @@ use gatefleet_crds::{
 };
 use gatefleet_infra::{
     ChannelMaterial, Child, ChildKind, Desired, Operator, RELEASED_PORTS_ANNOTATION, TierInputs,
-    TierObjects, allocate_ports, children_selector, desired, tier_spec,
+    TierObjects, allocate_ports, check_spec, children_selector, desired, tier_spec,
 };
 use gatefleet_names::Tier;
 use jiff::Timestamp;
@@ -89,7 +89,7 @@ fn objects_are_as_written() {
 
 /// Every way in which one half of a spec can change, with what it must leave alone in its own tier.
 type Edit = fn(&mut TierSpec);
-const EDITS: [(&str, Edit, Rolls); 15] = [
+const EDITS: [(&str, Edit, Rolls); 17] = [
     ("replicas", |tier| tier.replicas = 9, Rolls::No),
     (
         "resources.requests.cpu",
@@ -125,6 +125,12 @@ const EDITS: [(&str, Edit, Rolls); 15] = [
     ("timeouts", |tier| tier.timeouts.idle = "1h".parse().unwrap(), Rolls::No),
     ("drain.timeout", |tier| tier.drain.timeout = "1h".parse().unwrap(), Rolls::Yes),
     ("pod.labels", |tier| drop(tier.pod.labels.insert("a".into(), "b".into())), Rolls::Yes),
+    (
+        "pod.nodeSelector",
+        |tier| drop(tier.pod.node_selector.insert("a".into(), "b".into())),
+        Rolls::Yes,
+    ),
+    ("pod.priorityClassName", |tier| tier.pod.priority_class_name = Some("x".into()), Rolls::Yes),
     (
         "pod.annotations",
         |tier| drop(tier.pod.annotations.insert("a".into(), "b".into())),
@@ -251,6 +257,22 @@ fn the_service_records_what_rests() {
     // A listener without a port is left out rather than served somewhere else.
     let ports = half(&desired, Tier::NorthSouth).service.spec.unwrap().ports;
     assert_eq!(ports, Some(vec![]));
+}
+
+/// Left as it is, while the other tier is built.
+#[test]
+fn a_tier_that_cannot_be_read_is_left_alone() {
+    let mut config: GatewayConfig = from_yaml(FULL);
+    let misspelt = serde_json::json!({"nodeAffinty": {}});
+    spec_mut(&mut config, Tier::EastWest).pod.affinity =
+        Some(serde_json::from_value(misspelt).unwrap());
+    let desired = build(&config);
+    assert!(desired.east_west.is_none() && desired.north_south.is_some());
+    let problems = check_spec(&config);
+    assert_eq!(
+        problems[0].message,
+        "spec.eastWest.pod.affinity.nodeAffinty: Kubernetes has no such field; remove it"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use k8s_openapi::{
             Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
             EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodSecurityContext, PodSpec,
             PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, Sysctl,
-            TopologySpreadConstraint, Volume, VolumeMount,
+            Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -21,7 +21,7 @@ use k8s_openapi::{
     },
 };
 
-use super::TierScope;
+use super::{TierScope, scheduling::scheduled};
 use crate::{
     names::{labels, selector_labels},
     ports::TIER_PORTS,
@@ -65,7 +65,7 @@ pub(super) fn desired_deployment(scope: &TierScope<'_>, image: &str) -> Deployme
             }),
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(scope)),
-                spec: Some(pod(scope, image, &selector)),
+                spec: Some(scheduled(pod(scope, image), scope.spec, &selector)),
             },
             ..DeploymentSpec::default()
         }),
@@ -84,7 +84,7 @@ fn pod_metadata(scope: &TierScope<'_>) -> ObjectMeta {
     }
 }
 
-fn pod(scope: &TierScope<'_>, image: &str, selector: &LabelSelector) -> PodSpec {
+fn pod(scope: &TierScope<'_>, image: &str) -> PodSpec {
     PodSpec {
         service_account_name: Some(scope.names.base.clone()),
         automount_service_account_token: Some(false),
@@ -106,17 +106,6 @@ fn pod(scope: &TierScope<'_>, image: &str, selector: &LabelSelector) -> PodSpec 
             }]),
             ..PodSecurityContext::default()
         }),
-        topology_spread_constraints: Some(
-            ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-                .map(|key| TopologySpreadConstraint {
-                    label_selector: Some(selector.clone()),
-                    max_skew: 1,
-                    topology_key: key.to_owned(),
-                    when_unsatisfiable: "ScheduleAnyway".to_owned(),
-                    ..TopologySpreadConstraint::default()
-                })
-                .into(),
-        ),
         containers: vec![container(scope, image)],
         volumes: Some(volumes(scope)),
         ..PodSpec::default()
