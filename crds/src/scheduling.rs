@@ -53,6 +53,7 @@ impl TaintEffect {
 }
 
 /// A taint of nodes that the pods put up with.
+#[expect(clippy::struct_field_names, reason = "the names of the Kubernetes API")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rules(&[
