@@ -17,6 +17,8 @@ mod network;
 mod pages;
 mod quantity;
 mod rules;
+mod scheduling;
+mod size;
 mod spec;
 mod status;
 mod tuning;
@@ -31,6 +33,10 @@ pub use network::{
 };
 pub use pages::conditions_page;
 pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
+pub use scheduling::{
+    Affinity, SpreadConstraint, TaintEffect, Toleration, TolerationOperator, WhenUnsatisfiable,
+};
+pub use size::Size;
 pub use spec::{
     AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, NamespaceSelector,
     Observability, PodSpec, TierSpec,

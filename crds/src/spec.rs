@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources, ServiceSpec,
-    Timeouts, TlsSpec, rules::rules,
+    Affinity, ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources,
+    ServiceSpec, Size, SpreadConstraint, Timeouts, TlsSpec, Toleration, rules::rules,
 };
 
 /// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
@@ -87,12 +87,25 @@ pub struct GatewayConfigSpec {
 /// One tier: a Deployment of proxies and the Service in front of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[(
+    "!has(self.size) || !has(self.resources)",
+    "size and resources both say what each proxy gets: keep one of them",
+)])))]
 pub struct TierSpec {
     /// How many proxies run. Without any, remove the tier instead. Default: `2`. Example: `3`.
     #[schemars(with = "i32", range(min = 1, max = 1000))]
     pub replicas: u16,
-    /// CPU and memory of each proxy.
-    pub resources: Resources,
+    /// CPU and memory of each proxy in one word: `2c4g` requests 2 CPUs and 4 GiB and limits memory to 4 GiB;
+    /// likewise `4c8g`, `8c16g`, `16c32g`. CPU is not limited; a proxy runs as many threads as its size has CPUs.
+    /// It stands instead of `resources`. Default: absent, `resources` decides. Example: `2c4g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Size")]
+    pub size: Option<Size>,
+    /// CPU and memory of each proxy, one by one. Without it and without `size`, a proxy requests 100m CPU and
+    /// 64Mi memory, and nothing is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Resources")]
+    pub resources: Option<Resources>,
     /// The Service in front of the proxies.
     pub service: ServiceSpec,
     /// The ports that the tier serves. Default: HTTP on 80 and HTTPS on 443.
@@ -131,7 +144,8 @@ impl Default for TierSpec {
     fn default() -> Self {
         Self {
             replicas: 2,
-            resources: Resources::default(),
+            size: None,
+            resources: None,
             service: ServiceSpec::default(),
             listeners: Listener::defaults(),
             tls: TlsSpec::default(),
@@ -141,6 +155,15 @@ impl Default for TierSpec {
             drain: Drain::default(),
             pod: PodSpec::default(),
         }
+    }
+}
+
+impl TierSpec {
+    /// What each proxy gets, however it is declared.
+    #[must_use]
+    pub fn effective_resources(&self) -> Resources {
+        let sized = self.size.map(Size::resources);
+        sized.or_else(|| self.resources.clone()).unwrap_or_default()
     }
 }
 
@@ -168,6 +191,34 @@ pub struct PodSpec {
         "annotations under gatefleet.dev/ are the operator's: choose another key",
     )])))]
     pub annotations: BTreeMap<String, String>,
+    /// Labels that a node must have. Default: none. Example: `{node-role: edge}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that the pods put up with. Default: none. Example: `[{key: dedicated, operator: Exists}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
+    /// `affinity` of the pods, as in a Pod. What cannot be read is named in the condition `Accepted`, and the
+    /// tier stays as it is. Default: none. Example: `{podAffinity: {}}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Affinity")]
+    pub affinity: Option<Affinity>,
+    /// Over what the pods of the tier are spread. Default: over nodes and zones where possible.
+    /// Example: `[{topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules(&[(
+        "self.all(one, self.exists_one(other, other.topologyKey == one.topologyKey))",
+        "two constraints have the same topologyKey: keep one of them",
+    )])))]
+    pub topology_spread_constraints: Vec<SpreadConstraint>,
+    /// `PriorityClass` of the pods. Default: absent, the cluster's choice. Example: `system-cluster-critical`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 253), extend("x-kubernetes-validations" = rules(&[(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        "priorityClassName is the name of a PriorityClass, such as \"system-cluster-critical\"",
+    )])))]
+    pub priority_class_name: Option<String>,
 }
 
 /// Which Ingresses the fleet serves, besides those whose `IngressClass` names it.

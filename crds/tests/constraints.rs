@@ -19,7 +19,7 @@ struct Refused {
 }
 
 /// Keywords of the schema that refuse nothing, or whose examples stand in `rules.yaml`.
-const SILENT: [&str; 12] = [
+const SILENT: [&str; 13] = [
     "additionalProperties",
     "default",
     "description",
@@ -31,6 +31,7 @@ const SILENT: [&str; 12] = [
     "x-kubernetes-int-or-string",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-list-type",
+    "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
 ];
 
@@ -61,6 +62,12 @@ fn broken(keyword: &str, schema: &Value) -> (Value, String) {
 
 fn many(items: &Value, count: usize) -> Value {
     let item = |number: usize| match items["type"].as_str() {
+        Some("object") if items["properties"]["topologyKey"].is_object() => {
+            json!({"topologyKey": format!("key-{number}")})
+        }
+        Some("object") if items["properties"]["effect"].is_object() => {
+            json!({"operator": "Exists"})
+        }
         Some("object") => listener(number),
         _ if items["enum"].is_array() => items["enum"][number % 2].clone(),
         _ => json!(format!("10.0.{number}.0/24")),
@@ -84,8 +91,19 @@ fn at(path: &[&str], value: Value) -> Value {
             }
             json!([element])
         }
+        ("topologySpreadConstraints[]", ["topologyKey"]) if value.is_null() => json!([{}]),
+        ("topologySpreadConstraints[]", [field]) => {
+            let mut element = json!({"topologyKey": "zone"});
+            element[*field] = value;
+            json!([element])
+        }
+        ("tolerations[]", [field]) => {
+            let mut element = json!({"key": "any", "effect": "NoExecute"});
+            element[*field] = value;
+            json!([element])
+        }
         (name, rest) if name.ends_with("[]") => json!([at(rest, value)]),
-        ("labels", ["*"]) => json!({"team": value}),
+        ("labels" | "nodeSelector", ["*"]) => json!({"team": value}),
         ("clientIPDetection", ["hops"]) => json!({"hops": value, "trustedProxies": ["10.0.0.0/8"]}),
         (_, rest) => at(rest, value),
     };
@@ -96,7 +114,7 @@ fn at(path: &[&str], value: Value) -> Value {
 
 fn collect(path: &[&str], schema: &Value, refused: &mut Vec<Refused>) {
     let field = |path: &[&str]| {
-        let path = path.join(".").replace("[]", "[0]").replace("labels.*", "labels.team");
+        let path = path.join(".").replace("[]", "[0]").replace(".*", ".team");
         format!("spec.{path}")
     };
     let mut add = |path: &[&str], value: Value, says: String| {

@@ -114,6 +114,9 @@ fn ordinary_declarations_are_accepted() {
         "{northSouth: {replicas: 3}, eastWest: {replicas: 1}, ingress: {ingressClass: ''}}",
         "{northSouth: {}, ingress: {ingressClass: my.class-2}}",
         "{northSouth: {resources: {requests: {cpu: 2, memory: 1Gi}, limits: {cpu: '2', memory: 1073741824}}}}",
+        "{northSouth: {size: 8c16g}, eastWest: {resources: {}}}",
+        "{northSouth: {pod: {tolerations: [{operator: Exists}, {key: a}, {key: a, value: '', effect: NoExecute, tolerationSeconds: 0}]}}}",
+        "{northSouth: {pod: {affinity: {podAffinity: {}}, nodeSelector: {a: ''}, topologySpreadConstraints: [{topologyKey: a}, {topologyKey: b, maxSkew: 9}]}}}",
         "{northSouth: {service: {type: LoadBalancer, ipFamilies: [IPv6, IPv4], ipFamilyPolicy: RequireDualStack, annotations: {a/b: c}}}}",
         "{northSouth: {clientIPDetection: {trustedProxies: [10.0.0.0/8, 'fd00::/8', 192.0.2.1/32], hops: 2}}}",
         "{northSouth: {timeouts: {idle: 24h, request: 0s, requestHead: 1ms}, drain: {delay: 0s, timeout: 1h30m}}}",
@@ -145,7 +148,12 @@ fn every_example_is_accepted() {
         for name in names.iter().rev() {
             value = match name.strip_suffix("[]") {
                 Some(name) => {
-                    let mut element = json!({"name": "one", "port": 80, "protocol": "HTTP"});
+                    let mut element = match name {
+                        "listeners" => json!({"name": "one", "port": 80, "protocol": "HTTP"}),
+                        "tolerations" if example == "gateways" => json!({"key": "dedicated"}),
+                        "tolerations" => json!({"operator": "Exists", "effect": "NoExecute"}),
+                        _ => json!({"topologyKey": "zone"}),
+                    };
                     element.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
                     json!({name: [element]})
                 }

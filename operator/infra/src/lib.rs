@@ -13,7 +13,9 @@
 //! This crate must not talk to anything, read a clock, or know about routes beyond their summary.
 
 mod acknowledgement;
+mod check;
 mod desired;
+mod embedded;
 mod names;
 mod observed;
 mod ports;
@@ -21,6 +23,7 @@ mod status;
 mod transitions;
 
 pub use acknowledgement::{HeldResource, Holding, SentLedger, SentResource};
+pub use check::check_spec;
 pub use desired::{
     BOOTSTRAP_KEY, CA_CERTIFICATE_KEY, CERTIFICATE_KEY, ChannelMaterial, Child, ChildKind, Desired,
     Operator, PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names,
@@ -33,5 +36,5 @@ pub use ports::{
     PortAllocation, RELEASED_PORTS_ANNOTATION, TIER_PORTS, TierPorts, allocate_ports,
     recorded_ports,
 };
-pub use status::{check_spec, owned_status, phase_of, recheck_after, status};
+pub use status::{owned_status, phase_of, recheck_after, status};
 pub use transitions::{Transition, transitions};

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect_file;
-use gatefleet_crds::{GatewayConfig, Listener, ListenerProtocol, Quantity, ServiceType, TierSpec};
+use gatefleet_crds::{
+    GatewayConfig, Listener, ListenerProtocol, Quantity, ServiceType, Size, TierSpec,
+};
 use gatefleet_infra::{
     ChannelMaterial, Child, ChildKind, Desired, Operator, RELEASED_PORTS_ANNOTATION, TierInputs,
-    TierObjects, allocate_ports, children_selector, desired, tier_spec,
+    TierObjects, allocate_ports, check_spec, children_selector, desired, tier_spec,
 };
 use gatefleet_names::Tier;
 use jiff::Timestamp;
@@ -87,12 +89,26 @@ fn objects_are_as_written() {
 
 /// Every way in which one half of a spec can change, with what it must leave alone in its own tier.
 type Edit = fn(&mut TierSpec);
-const EDITS: [(&str, Edit, Rolls); 14] = [
+const EDITS: [(&str, Edit, Rolls); 17] = [
     ("replicas", |tier| tier.replicas = 9, Rolls::No),
-    ("resources.requests.cpu", |tier| tier.resources.requests.cpu = Quantity::new("2"), Rolls::Yes),
+    (
+        "resources.requests.cpu",
+        |tier| tier.resources.get_or_insert_default().requests.cpu = Quantity::new("2"),
+        Rolls::Yes,
+    ),
     (
         "resources.limits.memory",
-        |tier| tier.resources.limits.memory = Some(Quantity::new("4Gi")),
+        |tier| {
+            tier.resources.get_or_insert_default().limits.memory = Some(Quantity::new("4Gi"));
+        },
+        Rolls::Yes,
+    ),
+    (
+        "size",
+        |tier| {
+            tier.resources = None;
+            tier.size = Some(Size::C2G4);
+        },
         Rolls::Yes,
     ),
     ("service.type", |tier| tier.service.r#type = ServiceType::LoadBalancer, Rolls::No),
@@ -109,6 +125,12 @@ const EDITS: [(&str, Edit, Rolls); 14] = [
     ("timeouts", |tier| tier.timeouts.idle = "1h".parse().unwrap(), Rolls::No),
     ("drain.timeout", |tier| tier.drain.timeout = "1h".parse().unwrap(), Rolls::Yes),
     ("pod.labels", |tier| drop(tier.pod.labels.insert("a".into(), "b".into())), Rolls::Yes),
+    (
+        "pod.nodeSelector",
+        |tier| drop(tier.pod.node_selector.insert("a".into(), "b".into())),
+        Rolls::Yes,
+    ),
+    ("pod.priorityClassName", |tier| tier.pod.priority_class_name = Some("x".into()), Rolls::Yes),
     (
         "pod.annotations",
         |tier| drop(tier.pod.annotations.insert("a".into(), "b".into())),
@@ -237,6 +259,22 @@ fn the_service_records_what_rests() {
     assert_eq!(ports, Some(vec![]));
 }
 
+/// Left as it is, while the other tier is built.
+#[test]
+fn a_tier_that_cannot_be_read_is_left_alone() {
+    let mut config: GatewayConfig = from_yaml(FULL);
+    let misspelt = serde_json::json!({"nodeAffinty": {}});
+    spec_mut(&mut config, Tier::EastWest).pod.affinity =
+        Some(serde_json::from_value(misspelt).unwrap());
+    let desired = build(&config);
+    assert!(desired.east_west.is_none() && desired.north_south.is_some());
+    let problems = check_spec(&config);
+    assert_eq!(
+        problems[0].message,
+        "spec.eastWest.pod.affinity.nodeAffinty: Kubernetes has no such field; remove it"
+    );
+}
+
 #[test]
 fn threads_grace_and_memory_follow_the_spec() {
     let table = [
@@ -244,6 +282,8 @@ fn threads_grace_and_memory_follow_the_spec() {
         ("{resources: {requests: {cpu: 3}}}", "--threads=3", 45, 64 << 20),
         ("{resources: {limits: {cpu: 1500m}}}", "--threads=2", 45, 64 << 20),
         ("{resources: {limits: {memory: 1Gi}}}", "--threads=1", 45, 256 << 20),
+        ("{size: 2c4g}", "--threads=2", 45, 1 << 30),
+        ("{size: 16c32g}", "--threads=16", 45, 8 << 30),
         ("{drain: {delay: 0s, timeout: 1500ms}}", "--threads=1", 7, 64 << 20),
     ];
     for (tier, threads, grace, state) in table {

@@ -77,13 +77,22 @@ fn collect(path: &str, schema: &Value, found: &mut Vec<Field>) {
     }
 }
 
+/// What stands in a list besides the field in question.
+fn element(list: &str) -> Value {
+    match list {
+        "listeners" => json!({"name": "one", "port": 80, "protocol": "HTTP"}),
+        "tolerations" => json!({}),
+        _ => json!({"topologyKey": "zone"}),
+    }
+}
+
 /// A GatewayConfig with `value` at `path`, otherwise default.
 fn config(path: &str, value: Value) -> GatewayConfig {
     let mut value = value;
     for name in path.split('.').rev() {
         value = match name.strip_suffix("[]") {
             Some(name) => {
-                let mut element = json!({"name": "one", "port": 80, "protocol": "HTTP"});
+                let mut element = element(name);
                 element.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
                 json!({name: [element]})
             }
@@ -188,6 +197,10 @@ fn shows_up_in(field: &Field) -> BTreeSet<String> {
         "listeners[].port" => config(path, json!(80)),
         "listeners[].protocol" => config(path, json!("HTTP")),
         "listeners[].name" => config(path, json!("one")),
+        inner if inner.starts_with("pod.") && inner.contains("[].") => {
+            let (list, _) = path.rsplit_once('.').unwrap();
+            config(list, json!({}))
+        }
         "clientIPDetection.hops" => config(path, json!(0)),
         _ => config("northSouth", json!({})),
     };

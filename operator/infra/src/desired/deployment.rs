@@ -11,7 +11,7 @@ use k8s_openapi::{
             Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
             EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodSecurityContext, PodSpec,
             PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, Sysctl,
-            TopologySpreadConstraint, Volume, VolumeMount,
+            Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -21,7 +21,7 @@ use k8s_openapi::{
     },
 };
 
-use super::TierScope;
+use super::{TierScope, scheduling::scheduled};
 use crate::{
     names::{labels, selector_labels},
     ports::TIER_PORTS,
@@ -65,7 +65,7 @@ pub(super) fn desired_deployment(scope: &TierScope<'_>, image: &str) -> Deployme
             }),
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(scope)),
-                spec: Some(pod(scope, image, &selector)),
+                spec: Some(scheduled(pod(scope, image), scope.spec, &selector)),
             },
             ..DeploymentSpec::default()
         }),
@@ -84,7 +84,7 @@ fn pod_metadata(scope: &TierScope<'_>) -> ObjectMeta {
     }
 }
 
-fn pod(scope: &TierScope<'_>, image: &str, selector: &LabelSelector) -> PodSpec {
+fn pod(scope: &TierScope<'_>, image: &str) -> PodSpec {
     PodSpec {
         service_account_name: Some(scope.names.base.clone()),
         automount_service_account_token: Some(false),
@@ -106,17 +106,6 @@ fn pod(scope: &TierScope<'_>, image: &str, selector: &LabelSelector) -> PodSpec 
             }]),
             ..PodSecurityContext::default()
         }),
-        topology_spread_constraints: Some(
-            ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-                .map(|key| TopologySpreadConstraint {
-                    label_selector: Some(selector.clone()),
-                    max_skew: 1,
-                    topology_key: key.to_owned(),
-                    when_unsatisfiable: "ScheduleAnyway".to_owned(),
-                    ..TopologySpreadConstraint::default()
-                })
-                .into(),
-        ),
         containers: vec![container(scope, image)],
         volumes: Some(volumes(scope)),
         ..PodSpec::default()
@@ -124,7 +113,7 @@ fn pod(scope: &TierScope<'_>, image: &str, selector: &LabelSelector) -> PodSpec 
 }
 
 fn container(scope: &TierScope<'_>, image: &str) -> Container {
-    let resources = scope.spec.resources.to_api();
+    let resources = scope.spec.effective_resources().to_api();
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -231,15 +220,15 @@ fn volumes(scope: &TierScope<'_>) -> Vec<Volume> {
 
 /// What the copy of the last good configuration may take: a quarter of the memory limit.
 pub(super) fn state_bytes(spec: &TierSpec) -> u64 {
-    let limit =
-        spec.resources.limits.memory.as_ref().and_then(gatefleet_crds::Quantity::thousandths);
+    let memory = spec.effective_resources().limits.memory;
+    let limit = memory.as_ref().and_then(gatefleet_crds::Quantity::thousandths);
     limit.map_or(DEFAULT_STATE_BYTES, |thousandths| thousandths / 1000 / 4)
 }
 
-/// One thread per CPU of the limit, or else of the request.
+/// One thread per CPU of the limit, or else of the request, which a size names, too.
 fn threads(spec: &TierSpec) -> u64 {
-    let resources = &spec.resources;
-    let cpu = resources.limits.cpu.as_ref().unwrap_or(&resources.requests.cpu);
+    let resources = spec.effective_resources();
+    let cpu = resources.limits.cpu.unwrap_or(resources.requests.cpu);
     cpu.thousandths().map_or(2, |thousandths| thousandths.div_ceil(1000)).clamp(1, 256)
 }
 

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod deployment;
+mod scheduling;
 mod secrets;
 mod service;
 
@@ -18,12 +19,14 @@ use k8s_openapi::{
 };
 
 use crate::{
+    check::check_tier,
     names::{ChildNames, labels},
     ports::PortAllocation,
 };
 
 pub use bootstrap::BOOTSTRAP_KEY;
 pub use deployment::STATUS_PORT;
+pub(crate) use scheduling::affinity;
 pub use secrets::{CA_CERTIFICATE_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY};
 
 /// What belongs to the operator, the same for every fleet.
@@ -185,7 +188,7 @@ pub fn desired(
     mut inputs: impl FnMut(Tier) -> Option<TierInputs>,
 ) -> Desired {
     let mut objects = |tier| {
-        let spec = tier_spec(config, tier)?;
+        let spec = tier_spec(config, tier).filter(|spec| check_tier(tier, spec).is_empty())?;
         let TierInputs { ports, channel } = inputs(tier)?;
         let scope = TierScope::new(config, tier, spec);
         Some(TierObjects {

@@ -5,12 +5,13 @@ use gatefleet_names::Tier;
 use jiff::Timestamp;
 
 use super::{
-    STALE_AFTER, check_spec, condition,
+    STALE_AFTER, condition,
     finding::{Finding, Findings},
     tier::TierView,
 };
 use crate::{
     acknowledgement::Holding,
+    check::check_spec,
     desired::tier_spec,
     observed::{Observed, PodObservation, Problem},
 };

@@ -4,34 +4,18 @@ mod finding;
 mod fleet;
 mod tier;
 
-use gatefleet_crds::{
-    ConditionType, GatewayConfig, GatewayConfigStatus, Phase, Reason, RoutesStatus,
-};
+use gatefleet_crds::{ConditionType, GatewayConfig, GatewayConfigStatus, Phase, RoutesStatus};
 use gatefleet_names::Tier;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use self::{fleet::Fleet, tier::TierView};
-use crate::observed::{Observed, Problem, RoutesObservation};
+use crate::observed::{Observed, RoutesObservation};
 
 /// How many findings about routes a status holds.
 const MAX_PROBLEMS: usize = 20;
 /// How long a ready proxy may be without a stream.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(30);
-
-/// What the schema cannot see.
-#[must_use]
-pub fn check_spec(config: &GatewayConfig) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if config.spec.ingress.ingress_class.is_some() && config.spec.north_south.is_none() {
-        problems.push(Problem {
-            reason: Reason::NorthSouthTierMissing,
-            message: "spec.ingress.ingressClass is served by the north-south tier, and there is none: add spec.northSouth: {}, or remove ingressClass"
-                .to_owned(),
-        });
-    }
-    problems
-}
 
 /// The status of `config`, given its previous one (in `config`) and what is observed. The same observation
 /// gives an identical status, whatever the time is; conditions of other types are kept as they are.

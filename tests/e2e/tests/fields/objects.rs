@@ -58,6 +58,53 @@ async fn as_many_proxies_run_as_declared_with_their_resources_labels_and_annotat
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn proxies_of_a_size_get_what_it_names() {
+    let local = local(&json!({"replicas": 1, "size": "2c4g"})).await;
+
+    let pods = find(&local, "Pod", "gatefleet.dev/tier=north-south").await;
+    let [pod] = pods.as_slice() else { panic!("{pods:?}") };
+    assert_eq!(
+        pod["spec"]["containers"][0]["resources"],
+        json!({"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}),
+    );
+    let processes = local.processes("gatefleet-proxy");
+    let [process] = processes.as_slice() else { panic!("{processes:?}") };
+    assert!(process.command.iter().any(|argument| argument == "--threads=2"), "{process:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_scheduled_as_declared() {
+    let tolerations = json!([
+        {"key": "dedicated", "operator": "Equal", "value": "gateways", "effect": "NoSchedule"},
+        {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
+    ]);
+    let term = json!({"matchExpressions": [{"key": "disk", "operator": "Exists"}]});
+    let affinity = json!({"nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]},
+    }});
+    let mut spread = json!({
+        "topologyKey": "example.com/rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule",
+    });
+    let local = local(&json!({"replicas": 1, "pod": {
+        "nodeSelector": {"node-role": "edge"}, "tolerations": tolerations, "affinity": affinity,
+        "topologySpreadConstraints": [spread], "priorityClassName": "system-cluster-critical",
+    }}))
+    .await;
+
+    let pods = find(&local, "Pod", "gatefleet.dev/tier=north-south").await;
+    let [pod] = pods.as_slice() else { panic!("{pods:?}") };
+    let spec = &pod["spec"];
+    assert_eq!(spec["nodeSelector"], json!({"node-role": "edge"}));
+    assert_eq!(spec["tolerations"], tolerations);
+    assert_eq!(spec["affinity"], affinity);
+    assert_eq!(spec["priorityClassName"], "system-cluster-critical");
+    let selector = spec["topologySpreadConstraints"][0]["labelSelector"].clone();
+    assert_eq!(selector["matchLabels"]["gatefleet.dev/tier"], "north-south");
+    spread["labelSelector"] = selector;
+    assert_eq!(spec["topologySpreadConstraints"], json!([spread]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_service_is_as_declared() {
     let local = local(&json!({
         "replicas": 1,
