@@ -1,6 +1,7 @@
 //! Every case of h2spec against the program, before a backend that takes requests apart by itself (hyper).
 //! `make test-h2spec` builds h2spec and runs this; it needs Go.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a run prints its figures")]
 
 mod support;
 
@@ -11,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use support::{PROGRAM, Proxy, free_port};
 
 /// Answers what it got.
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     Ok(Response::new(Full::new(if body.is_empty() { Bytes::from_static(b"empty") } else { body })))
 }
 
@@ -68,8 +69,8 @@ fn conform(program: &Path, arguments: &[&str]) {
 #[test]
 #[ignore = "needs Go; run it by `make test-h2spec`"]
 fn every_case_passes_over_tls_and_cleartext() {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/h2spec/build");
-    let built = Command::new(build).stderr(Stdio::inherit()).output().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/h2spec/build");
+    let built = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
     assert!(built.status.success(), "tests/h2spec/build failed");
     let program = String::from_utf8(built.stdout).unwrap();
     let program = Path::new(program.trim());

@@ -83,7 +83,7 @@ async fn alpn_chooses_and_prior_knowledge_is_recognised() {
         let stream = shake(&authority, secure, offers).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), chosen);
         if chosen == Some(b"h2") {
-            let (mut send, _served) = speak(stream).await;
+            let (mut send, _served) = Box::pin(speak(stream)).await;
             assert_eq!(get(&mut send, "https://a.example/").await, (200, "a".into()));
         }
     }
@@ -102,7 +102,7 @@ async fn a_change_closes_no_connection_and_the_next_stream_sees_it() {
     let (b, plain, secure) = (Backend::start("b"), free_port(), free_port());
     proxy.serve(&resources(plain, secure, &authority, &a)).await;
     let stream = shake(&authority, secure, &[b"h2"]).await;
-    let (mut send, served) = speak(stream).await;
+    let (mut send, served) = Box::pin(speak(stream)).await;
     let mut running = send.clone();
     let running = tokio::spawn(async move { get(&mut running, "https://a.example/").await });
     tokio::time::sleep(Duration::from_millis(100)).await;
