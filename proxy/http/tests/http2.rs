@@ -281,8 +281,8 @@ async fn whoever_leaves_is_not_served() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_the_backend_back() {
-    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = std::sync::Arc::clone(&sent);
+    let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&taken);
     let backend = Endpoint(Some(std::sync::Arc::new(move |mut io: DuplexStream, _| {
         let counted = std::sync::Arc::clone(&counted);
         Box::pin(async move {
@@ -300,8 +300,8 @@ async fn a_client_that_does_not_read_holds_the_backend_back() {
     let (response, _) = send.send_request(get("http://a/"), true).unwrap();
     let _unread = timeout(SOON, response).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
-    assert!((1..512 * 1024).contains(&sent), "{sent} bytes were taken from the backend");
+    let taken = taken.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((1..512 * 1024).contains(&taken), "{taken} bytes were taken from the backend");
 }
 
 #[tokio::test]
@@ -391,7 +391,7 @@ async fn drown(harness: &Harness, mut flood: impl FnMut(u32) -> Vec<u8>) -> u32 
     panic!("no GOAWAY in {} bytes", all.len());
 }
 
-/// GET http://a/, without the dynamic table.
+/// GET of `http://a/`, without the dynamic table.
 const HEAD: &[u8] = &[0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
 
 #[tokio::test]

@@ -261,7 +261,10 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Cost::{Body, Control, Request, Reset},
+        *,
+    };
 
     fn frame(kind: u8, length: u8) -> Vec<u8> {
         let mut bytes = vec![0, 0, length, kind, 0, 0, 0, 0, 1];
@@ -275,7 +278,6 @@ mod tests {
         for (kind, length) in [(4, 0), (1, 30), (0, 5), (0, 0), (3, 4), (6, 8)] {
             bytes.extend(frame(kind, length));
         }
-        use Cost::{Body, Control, Request, Reset};
         for size in [1, 2, 7, 1000] {
             let (mut scan, mut found) = (Scan::default(), Vec::new());
             bytes.chunks(size).for_each(|piece| scan.feed(piece, |cost| found.push(cost)));
@@ -288,7 +290,7 @@ mod tests {
         let now = Instant::now();
         let mut meter = Meter::new(now);
         for _ in 0..RESETS {
-            meter.charge(Cost::Reset);
+            meter.charge(Reset);
         }
         assert!(meter.is_empty());
         meter.refill(now + Duration::from_millis(99));
@@ -298,7 +300,7 @@ mod tests {
         meter.earn_resets(5);
         assert_eq!(meter.resets, RESETS_PER_SECOND + 5);
         for _ in 0..CONTROL {
-            meter.charge(Cost::Control);
+            meter.charge(Control);
         }
         assert!(meter.is_empty());
         meter.earn_control(3 * WRITTEN + 1);
