@@ -7,9 +7,9 @@ DIR    ?= examples/quickstart
 KUBE       := gatefleet-tests-apiserver/kube,gatefleet-tests-scenario/kube,gatefleet-tests-e2e/kube
 KUBE_TESTS := contract differential refused stories kubectl peers
 
-.PHONY: help local test test-kube test-readme lint deny crds golden fuzz bench
+.PHONY: help local test test-kube test-readme test-h2spec lint deny crds golden fuzz bench
 help: ## Print this list.
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 local: ## Build everything and run the quickstart (DIR=... for another directory) without a cluster.
 	cargo build --release
@@ -24,6 +24,9 @@ test-kube: ## The contract, scenario and kubectl tests against a real kube-apise
 
 test-readme: ## Every command of the README as it stands there (a release build: some minutes).
 	cargo test --workspace --features $(KUBE) --test readme
+
+test-h2spec: ## Every case of h2spec against the proxy, over TLS and cleartext (needs Go >= 1.26).
+	cargo test --workspace --test h2spec -- --ignored --nocapture
 
 lint: ## Format and clippy, warnings denied.
 	cargo fmt --all --check

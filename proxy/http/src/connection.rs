@@ -42,6 +42,8 @@ pub struct AdvertisedPorts {
 pub struct TlsInfo {
     /// Server name of the `ClientHello`, in lower case.
     pub server_name: Option<Arc<str>>,
+    /// ALPN chose HTTP/2.
+    pub http2: bool,
 }
 
 /// URI scheme of a request.

@@ -59,6 +59,7 @@ mod table;
 mod upstreams;
 
 pub mod h1;
+mod h2;
 
 pub use compile::{CAPABILITIES, CompileError, CompiledHost, CompiledPolicy};
 pub use connection::{AdvertisedPorts, ConnectionInfo, Scheme, TlsInfo};

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, from its first byte to its last.
+//! One connection, from its first byte to its last. HTTP/1.1 is served here; HTTP/2 goes to its own module.
 
 use std::{
     cell::RefCell,
@@ -20,6 +20,7 @@ use crate::{
     drain::{Drain, Phase},
     exchange::{Ending, Env, Heads, exchange},
     h1::{Bounds, HeadError, Rejection, Server},
+    h2,
     head::RequestHead,
     observe::{Failure, Observer},
     origin::Origin,
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// How long a closed connection is read from, so that the last answer is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 /// How much is read in that time.
 const LINGER_BYTES: usize = 1 << 20;
 /// How many heads a thread keeps.
@@ -45,11 +46,13 @@ thread_local! {
     static HEADS: RefCell<Vec<Box<Heads>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn lend_heads() -> Box<Heads> {
+/// Lends heads of a request.
+pub(crate) fn lend_heads() -> Box<Heads> {
     HEADS.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-fn return_heads(heads: Box<Heads>) {
+/// Takes heads back.
+pub(crate) fn return_heads(heads: Box<Heads>) {
     if heads.request.fields.capacity() > KEPT_BYTES || heads.response.fields.capacity() > KEPT_BYTES
     {
         return;
@@ -75,19 +78,27 @@ pub async fn serve_connection<I, U, O>(
     U: Upstreams,
     O: Observer,
 {
+    let env = h2::Surroundings { info, engine, upstreams, observer, drain };
+    if info.tls.as_ref().is_some_and(|tls| tls.http2) {
+        return Box::pin(h2::serve(io, Vec::new(), env)).await;
+    }
     let settings = engine.current();
     let server = Server::new(io, bounds(settings.settings()));
     let clock = Clock::new(settings.settings().timeouts.request_head);
     drop(settings);
     let mut connection = Connection { server, clock, info, engine, upstreams, observer, served: 0 };
     let mut changed = pin!(drain.changed());
-    loop {
-        if !connection.wait(drain, changed.as_mut()).await {
-            break;
-        }
+    let mut open = connection.wait(drain, changed.as_mut()).await;
+    // Over TLS, ALPN has decided.
+    if open && info.tls.is_none() && connection.opens_http2().await {
+        let (io, early) = connection.server.into_parts();
+        return Box::pin(h2::serve(io, early, env)).await;
+    }
+    while open {
         if !connection.serve_one(drain).await {
             return;
         }
+        open = connection.wait(drain, changed.as_mut()).await;
     }
     connection.close().await;
 }
@@ -151,6 +162,17 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
                 return Poll::Ready(false);
             }
             Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether the client opens with HTTP/2's preface.
+    async fn opens_http2(&mut self) -> bool {
+        poll_fn(|cx| {
+            if let Poll::Ready(opens) = self.server.poll_preface(cx) {
+                return Poll::Ready(opens);
+            }
+            self.clock.poll_expired(cx).map(|_| false)
         })
         .await
     }
@@ -221,6 +243,9 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
         match error {
             HeadError::Ended => return,
             HeadError::Failed(_) => record.failure = Some(Failure::ClientGone),
+            HeadError::Foreign => {
+                record.reason_is(&Answer::page(400, "NotHttp", Failure::BadRequest));
+            }
             HeadError::Rejected(rejection) => {
                 request.fields.push(b"x-request-id", &crate::random::request_id());
                 let answer = Answer::from(rejection);

@@ -26,6 +26,7 @@ pub use client::Client;
 pub(crate) use inbound::Bounds;
 pub(crate) use server::{HeadError, Server};
 pub(crate) use target::{Target, split_target, write_canonical};
+pub(crate) use trailers::is_dropped;
 
 /// Most fields that any limit may allow.
 pub(crate) const MAX_FIELDS: usize = 256;

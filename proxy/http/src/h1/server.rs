@@ -19,6 +19,9 @@ use crate::{
 /// Bytes of empty lines in front of a request line: one CRLF, as RFC 9112 asks, and one more.
 const BLANK_LINES: usize = 4;
 
+/// What an HTTP/2 client sends first (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Why there is no request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadError {
@@ -28,6 +31,17 @@ pub(crate) enum HeadError {
     Failed(StreamError),
     /// What it sent is answered and the connection closed.
     Rejected(Rejection),
+    /// It speaks another protocol: an answer would be noise to it.
+    Foreign,
+}
+
+/// Whether a head that is no request names a protocol, and it is not HTTP, as a garbled preface of HTTP/2 does.
+fn names_other_protocol(text: &[u8]) -> bool {
+    let line = text.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    let (Some(protocol), None) = (words.next(), words.next()) else { return false };
+    protocol.first().is_some_and(u8::is_ascii_alphabetic)
+        && !protocol.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"http"))
 }
 
 /// A client's connection.
@@ -68,6 +82,28 @@ impl<I: Io> Server<I> {
         self.inbound.poll_fill(&mut self.io, cx).map(|result| result.is_ok_and(|count| count > 0))
     }
 
+    /// Ready when it is clear whether the client opens with HTTP/2's preface.
+    pub(crate) fn poll_preface(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            let data = self.inbound.buffer.data();
+            if !data.iter().zip(PREFACE).all(|(byte, expected)| byte == expected) {
+                return Poll::Ready(false);
+            }
+            if data.len() >= PREFACE.len() {
+                return Poll::Ready(true);
+            }
+            if !matches!(ready!(self.inbound.poll_fill(&mut self.io, cx)), Ok(1..)) {
+                return Poll::Ready(false);
+            }
+        }
+    }
+
+    /// What carries the connection, and what was read of it.
+    pub(crate) fn into_parts(self) -> (I, Vec<u8>) {
+        let early = self.inbound.buffer.data().to_vec();
+        (self.io, early)
+    }
+
     /// Reads and judges the next request head.
     pub(crate) fn poll_request(
         &mut self,
@@ -83,8 +119,13 @@ impl<I: Io> Server<I> {
                 if text.len() > max_bytes {
                     return Poll::Ready(Err(HeadError::Rejected(self.too_large())));
                 }
-                parse_request(text, self.inbound.bounds.fields, head)
-                    .map_err(HeadError::Rejected)?;
+                if let Err(rejection) = parse_request(text, self.inbound.bounds.fields, head) {
+                    return Poll::Ready(Err(if names_other_protocol(text) {
+                        HeadError::Foreign
+                    } else {
+                        HeadError::Rejected(rejection)
+                    }));
+                }
                 self.begin(head, bounds.end);
                 return Poll::Ready(Ok(()));
             }

@@ -54,7 +54,8 @@ pub(crate) fn parse_trailers(
     Ok(())
 }
 
-fn is_dropped(name: &[u8]) -> bool {
+/// Whether a trailer of this name is not passed on.
+pub(crate) fn is_dropped(name: &[u8]) -> bool {
     let forwarded = name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
     forwarded || DROPPED.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))
 }

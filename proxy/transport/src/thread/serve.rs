@@ -144,5 +144,6 @@ async fn handshake(
     };
     let stream = start.into_stream(Arc::clone(&listener.config)).await;
     let stream = stream.map_err(|_failed| Handshake::Failed)?;
-    Ok((index, TlsInfo { server_name }, stream))
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((index, TlsInfo { server_name, http2 }, stream))
 }

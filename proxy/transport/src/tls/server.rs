@@ -149,7 +149,7 @@ impl TlsListener {
                 builder.with_client_cert_verifier(verifier(roots)?).with_cert_resolver(resolver)
             }
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         resumption(&mut config, verified)?;
         Ok(Self { hostname, names, config: Arc::new(config) })
     }
