@@ -103,7 +103,7 @@ fn at(path: &[&str], value: Value) -> Value {
             json!([element])
         }
         (name, rest) if name.ends_with("[]") => json!([at(rest, value)]),
-        ("labels" | "nodeSelector", ["*"]) => json!({"team": value}),
+        ("labels" | "matchLabels" | "nodeSelector", ["*"]) => json!({"team": value}),
         ("clientIPDetection", ["hops"]) => json!({"hops": value, "trustedProxies": ["10.0.0.0/8"]}),
         (_, rest) => at(rest, value),
     };

@@ -78,8 +78,8 @@ pub async fn serve_connection<I, U, O>(
     U: Upstreams,
     O: Observer,
 {
-    let env = h2::Surroundings { info, engine, upstreams, observer, drain };
     if info.tls.as_ref().is_some_and(|tls| tls.http2) {
+        let env = h2::Surroundings { info, engine, upstreams, observer, drain };
         return Box::pin(h2::serve(io, Vec::new(), env)).await;
     }
     let settings = engine.current();
@@ -88,17 +88,19 @@ pub async fn serve_connection<I, U, O>(
     drop(settings);
     let mut connection = Connection { server, clock, info, engine, upstreams, observer, served: 0 };
     let mut changed = pin!(drain.changed());
-    let mut open = connection.wait(drain, changed.as_mut()).await;
     // Over TLS, ALPN has decided.
-    if open && info.tls.is_none() && connection.opens_http2().await {
+    if info.tls.is_none()
+        && connection.wait(drain, changed.as_mut()).await
+        && connection.opens_http2().await
+    {
+        let env = h2::Surroundings { info, engine, upstreams, observer, drain };
         let (io, early) = connection.server.into_parts();
         return Box::pin(h2::serve(io, early, env)).await;
     }
-    while open {
+    while connection.wait(drain, changed.as_mut()).await {
         if !connection.serve_one(drain).await {
             return;
         }
-        open = connection.wait(drain, changed.as_mut()).await;
     }
     connection.close().await;
 }
@@ -179,39 +181,38 @@ impl<I: Io, U: Upstreams, O: Observer> Connection<'_, I, U, O> {
 
     /// Serves one request; `false`: the connection is closed.
     async fn serve_one(&mut self, drain: &Drain) -> bool {
-        let started = Instant::now();
         let table = self.engine.current();
-        let settings = table.settings();
-        self.server.inbound.bounds = bounds(settings);
+        // What is kept while something is awaited is room in every connection: all of it is in here once.
+        let mut env = Env {
+            info: self.info,
+            table: &table,
+            upstreams: self.upstreams,
+            observer: self.observer,
+            started: Instant::now(),
+            is_last: false,
+            drain: Some(drain),
+        };
+        self.server.inbound.bounds = bounds(table.settings());
         if self.served > 0 {
-            self.clock.restart(started, settings.timeouts.request_head);
+            self.clock.restart(env.started, table.settings().timeouts.request_head);
         }
         let mut heads = lend_heads();
         heads.request.clear();
         let read = poll_fn(|cx| self.poll_head(cx, &mut heads)).await;
         if let Err(error) = read {
-            self.refuse(error, &mut heads, started).await;
+            self.refuse(error, &mut heads, env.started).await;
             return_heads(heads);
             return false;
         }
         self.served = self.served.saturating_add(1);
-        let limit = settings.limits.requests_per_connection;
-        let is_last = limit.is_some_and(|limit| self.served >= limit);
-        let env = Env {
-            info: self.info,
-            table: &table,
-            upstreams: self.upstreams,
-            observer: self.observer,
-            started,
-            is_last,
-            drain: Some(drain),
-        };
+        let limit = table.settings().limits.requests_per_connection;
+        env.is_last = limit.is_some_and(|limit| self.served >= limit);
         let ending = exchange(&env, &mut self.server, &mut heads, &mut self.clock).await;
         return_heads(heads);
         match ending {
             Ending::Cut => false,
             Ending::Complete if self.server.end_request() => {
-                self.clock.restart(Instant::now(), settings.timeouts.keep_alive);
+                self.clock.restart(Instant::now(), table.settings().timeouts.keep_alive);
                 true
             }
             Ending::Complete => {
