@@ -1,7 +1,6 @@
 //! What one request costs: requests per second of CPU time of the proxy, beside nginx in the same run. Figures, no
 //! verdicts; `make bench` prints them. Both proxies run one thread with an access log to nowhere; the rounds alternate,
 //! so that whatever else the machine does falls on both.
-#![expect(clippy::print_stdout, reason = "a benchmark prints")]
 #![expect(clippy::unwrap_used, reason = "a comparison without its peer must fail")]
 
 use std::{
