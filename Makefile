@@ -5,6 +5,8 @@ DENY   := cargo-deny-0.20.2
 DIR    ?= examples/quickstart
 # Whole-workspace builds, so that dependencies keep the features that `make test` built them with.
 KUBE       := gatefleet-tests-apiserver/kube,gatefleet-tests-scenario/kube,gatefleet-tests-e2e/kube
+# How the programs are shipped: jemalloc keeps large TLS and HTTP/2 bodies cheap.
+SHIPPED    := gatefleet/jemalloc,gatefleet-proxy/jemalloc
 KUBE_TESTS := contract differential refused stories kubectl peers
 
 .PHONY: help local test test-kube test-readme test-h2spec lint deny crds golden fuzz bench
@@ -44,6 +46,20 @@ crds: ## Write the CRD's YAML and the generated references anew.
 golden: ## Write the golden cases' expectations anew (then read the diff).
 	UPDATE_EXPECT=1 cargo test -p gatefleet-tests-golden
 
+# What cargo-fuzz passes to a nightly compiler, without the address sanitizer: there is no unsafe code to watch.
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZ_TARGETS := request_head response_head chunked_body
+RUNS ?= 1000000
+
+fuzz: ## Every fuzz target for RUNS executions (1,000,000), from the committed corpus; prints coverage (needs a C++ compiler).
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --locked --release --manifest-path fuzz/Cargo.toml \
+	  --target $(shell rustc -vV | sed -n 's/^host: //p') --target-dir $(TARGET)/fuzz
+	for target in $(FUZZ_TARGETS); do mkdir -p $(TARGET)/fuzz/corpus/$$target && \
+	  $(TARGET)/fuzz/*/release/$$target -runs=$(RUNS) -max_len=16384 -timeout=5 -print_final_stats=1 \
+	  -artifact_prefix=$(TARGET)/fuzz/$$target- $(TARGET)/fuzz/corpus/$$target fuzz/corpus/$$target || exit 1; done
+
 bench: ## Start-to-Listening, change-to-served P50/P99 and requests per CPU second beside nginx, with the binaries that are shipped.
-	cargo build --profile dist
+	cargo build --profile dist --features $(SHIPPED)
 	GATEFLEET_PROGRAMS=$(abspath $(TARGET))/dist cargo test --workspace --test bench --test throughput -- --ignored --nocapture

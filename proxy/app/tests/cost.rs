@@ -102,6 +102,27 @@ fn a_small_request_costs_at_most_four_socket_calls() {
     }
 }
 
+#[test]
+fn a_large_plain_body_does_not_enter_the_process() {
+    const REQUESTS: u64 = 20;
+    if !strace_works() {
+        assert!(std::env::var_os("CI").is_none(), "count calls: install strace");
+        eprintln!("not counted: strace is not installed or may not attach");
+        return;
+    }
+    let body: &'static str = Box::leak("x".repeat(4 * 1024 * 1024).into_boxed_str());
+    let proxy = Proxy::start(backend(body, Duration::ZERO), 1);
+    let mut client = Connection::open(local(proxy.port)).unwrap();
+    let mut ask = || assert_eq!(client.get("a.example", "/", &[]).unwrap().body.len(), body.len());
+    ask();
+    let calls = count_calls(proxy.child.id(), || (0..REQUESTS).for_each(|_| ask()));
+    let made = |name: &str| calls.get(name).copied().unwrap_or_default();
+    let copying = made("read") + made("recvfrom") + made("write") + made("sendto") + made("writev");
+    // Heads, what came with them, and the log; 4 MiB by buffers of 32 KiB would be 256.
+    assert!(copying <= 12 * REQUESTS, "{calls:?}");
+    assert!(made("splice") >= 2 * REQUESTS, "{calls:?}");
+}
+
 /// Resident bytes of a process.
 fn resident(id: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();

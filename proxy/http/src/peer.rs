@@ -5,13 +5,9 @@
 
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::head::{Fields, RequestHead, ResponseHead};
-
-/// What carries an HTTP/1.1 connection: a TCP or TLS stream, or an in-memory pipe.
-pub trait Io: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// Why a stream of bytes ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +56,15 @@ pub trait Source {
 
     /// Takes `count` bytes off the last [`Chunk::Data`].
     fn consume(&mut self, count: usize);
+
+    /// The socket that carries what is left of the body as it is, and how many bytes that is; `None` while any of it is
+    /// buffered, or framed otherwise.
+    fn raw(&self) -> Option<(&TcpStream, u64)> {
+        None
+    }
+
+    /// Notes that `count` bytes of the body were taken off [`Source::raw`].
+    fn note_taken(&mut self, _count: usize) {}
 }
 
 /// Where a body goes.
@@ -69,6 +74,15 @@ pub trait Sink {
     /// # Errors
     /// When the peer went away.
     fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, StreamError>>;
+
+    /// The socket that carries what is left of the body as it is, and how many bytes that is; `None` while anything is
+    /// queued before it, or with another framing.
+    fn raw(&self) -> Option<(&TcpStream, u64)> {
+        None
+    }
+
+    /// Notes that `count` bytes of the body were given to [`Sink::raw`].
+    fn note_given(&mut self, _count: usize) {}
 
     /// Ends the body. Takes effect with [`Sink::poll_flush`]. In a tunnel it closes this direction.
     fn finish(&mut self, trailers: Option<&Fields>);

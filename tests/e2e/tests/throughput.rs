@@ -33,13 +33,13 @@ struct Nginx {
 
 impl Nginx {
     /// Runs `server` (the inside of an http block, `LISTEN` standing for its address) on files of `home`.
-    fn start(home: TempDir, server: &str) -> Self {
+    fn start(home: TempDir, log: &str, server: &str) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let path = home.path().display();
         let text = format!(
             "daemon off; worker_processes 1; user root; pid {path}/pid; error_log {path}/error.log;\n\
              events {{ worker_connections 1024; }}\n\
-             http {{ access_log off; keepalive_requests 1000000; sendfile on; tcp_nodelay on; {} }}\n",
+             http {{ access_log {log}; keepalive_requests 1000000; sendfile on; tcp_nodelay on; {} }}\n",
             server.replace("LISTEN", &free.to_string())
         );
         let config = home.path().join("nginx.conf");
@@ -77,7 +77,11 @@ fn backend() -> Nginx {
         fs::write(home.path().join(name), vec![b'x'; size]).unwrap();
     }
     let root = home.path().display().to_string();
-    Nginx::start(home, &format!("open_file_cache max=8; server {{ listen LISTEN; root {root}; }}"))
+    Nginx::start(
+        home,
+        "off",
+        &format!("open_file_cache max=8; server {{ listen LISTEN; root {root}; }}"),
+    )
 }
 
 fn proxy_of_nginx(backend: SocketAddr) -> Nginx {
@@ -87,7 +91,7 @@ fn proxy_of_nginx(backend: SocketAddr) -> Nginx {
          proxy_set_header Connection ''; proxy_set_header Host $host;\n\
          proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Request-ID $request_id; }} }}"
     );
-    Nginx::start(tempfile::tempdir().unwrap(), &server)
+    Nginx::start(tempfile::tempdir().unwrap(), "/dev/null", &server)
 }
 
 /// User and system time of all its threads, in clock ticks (proc(5): fields 14 and 15).

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
+use tokio::net::TcpStream;
+
 use super::{
     body::Decoder,
     emit,
@@ -12,7 +14,8 @@ use super::{
 };
 use crate::{
     head::{Fields, RequestHead, ResponseHead},
-    peer::{Chunk, Io, Sink, Source, StreamError, Upstream},
+    io::Io,
+    peer::{Chunk, Sink, Source, StreamError, Upstream},
 };
 
 /// What a backend may send; responses have no body limit.
@@ -80,11 +83,27 @@ impl<I: Io> Source for Client<I> {
     fn consume(&mut self, count: usize) {
         self.inbound.consume(count);
     }
+
+    fn raw(&self) -> Option<(&TcpStream, u64)> {
+        self.io.socket().zip(self.inbound.raw_bytes())
+    }
+
+    fn note_taken(&mut self, count: usize) {
+        self.inbound.note_taken(count);
+    }
 }
 
 impl<I: Io> Sink for Client<I> {
     fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, StreamError>> {
         self.outbound.poll_data(&mut self.io, cx, data)
+    }
+
+    fn raw(&self) -> Option<(&TcpStream, u64)> {
+        self.io.socket().zip(self.outbound.raw_bytes())
+    }
+
+    fn note_given(&mut self, count: usize) {
+        self.outbound.note_given(count);
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) {

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     buffer::Buffer,
     head::Fields,
-    peer::{Chunk, Io, StreamError},
+    io::Io,
+    peer::{Chunk, StreamError},
 };
 
 /// What a peer may send.
@@ -170,5 +171,19 @@ impl Inbound {
     pub(crate) fn consume(&mut self, count: usize) {
         self.decoder.consume(count);
         self.buffer.consume(count);
+    }
+
+    /// What is left of a body of known length, none of which is buffered.
+    pub(crate) fn raw_bytes(&self) -> Option<u64> {
+        match self.decoder {
+            Decoder::Length(left) if self.failed.is_none() && self.buffer.is_empty() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the body were taken off the socket: its beginning cannot be given again.
+    pub(crate) fn note_taken(&mut self, count: usize) {
+        self.decoder.consume(count);
+        self.buffer.clear_mark();
     }
 }

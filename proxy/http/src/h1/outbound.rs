@@ -10,7 +10,8 @@ use super::emit;
 use crate::{
     buffer::{lend_text, return_text},
     head::{Body, Fields},
-    peer::{Io, StreamError},
+    io::Io,
+    peer::StreamError,
 };
 
 /// Data up to this size is copied behind what is queued: one write instead of two buffers.
@@ -108,6 +109,20 @@ impl Outbound {
         };
         self.note_sent(count);
         Poll::Ready(Ok(count))
+    }
+
+    /// What is left of a body of known length, when nothing is queued before it.
+    pub(crate) fn raw_bytes(&self) -> Option<u64> {
+        match self.encoder {
+            Encoder::Length(left) if self.text.len() == self.sent => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the body were given to the socket.
+    pub(crate) fn note_given(&mut self, count: usize) {
+        self.unflushed = true;
+        self.note_sent(count);
     }
 
     fn note_sent(&mut self, count: usize) {

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
+use tokio::net::TcpStream;
+
 use super::{
     Rejection,
     body::Decoder,
@@ -13,7 +15,8 @@ use super::{
 };
 use crate::{
     head::{Body, Fields, RequestHead, ResponseHead, Version},
-    peer::{Chunk, Downstream, Io, Sink, Source, StreamError},
+    io::Io,
+    peer::{Chunk, Downstream, Sink, Source, StreamError},
 };
 
 /// Bytes of empty lines in front of a request line: one CRLF, as RFC 9112 asks, and one more.
@@ -193,11 +196,27 @@ impl<I: Io> Source for Server<I> {
     fn consume(&mut self, count: usize) {
         self.inbound.consume(count);
     }
+
+    fn raw(&self) -> Option<(&TcpStream, u64)> {
+        self.io.socket().zip(self.inbound.raw_bytes())
+    }
+
+    fn note_taken(&mut self, count: usize) {
+        self.inbound.note_taken(count);
+    }
 }
 
 impl<I: Io> Sink for Server<I> {
     fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, StreamError>> {
         self.outbound.poll_data(&mut self.io, cx, data)
+    }
+
+    fn raw(&self) -> Option<(&TcpStream, u64)> {
+        self.io.socket().zip(self.outbound.raw_bytes())
+    }
+
+    fn note_given(&mut self, count: usize) {
+        self.outbound.note_given(count);
     }
 
     fn finish(&mut self, trailers: Option<&Fields>) {

@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::peer::Io;
+use crate::io::Io;
 
 /// Control frames that a client may send at once, and more for what it asks and gets.
 const CONTROL: u32 = 1000;

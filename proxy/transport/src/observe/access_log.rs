@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, Write},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -171,12 +172,50 @@ fn push_milliseconds(out: &mut Vec<u8>, duration: Duration) {
     let micros = super::shard::whole_micros(duration);
     let (whole, rest) =
         (micros.checked_div(1000).unwrap_or(0), micros.checked_rem(1000).unwrap_or(0));
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{whole}.{rest:03}");
+    push_number(out, whole);
+    push_thousandth(out, u32::try_from(rest).unwrap_or_default());
 }
 
-/// Writes anything that displays.
+/// ".007": a number below 1000 behind the point.
+fn push_thousandth(out: &mut Vec<u8>, thousandths: u32) {
+    out.push(b'.');
+    for place in [100, 10, 1] {
+        let digit = thousandths.checked_div(place).unwrap_or(0).checked_rem(10).unwrap_or(0);
+        out.push(b'0'.saturating_add(u8::try_from(digit).unwrap_or(0)));
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, number: impl Into<u64>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number.into()).as_bytes());
+}
+
+fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else { return push(out, address) };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push(b'.');
+        }
+        push_number(out, octet);
+    }
+}
+
+fn push_endpoint(out: &mut Vec<u8>, endpoint: SocketAddr) {
+    if endpoint.is_ipv6() {
+        return push(out, endpoint);
+    }
+    push_ip(out, endpoint.ip());
+    out.push(b':');
+    push_number(out, endpoint.port());
+}
+
+/// Whether a value may stand in a line as it is: most of what is logged.
+fn is_plain(value: &[u8]) -> bool {
+    value.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+}
+
+/// Writes anything that displays; slower than the others.
 fn push(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // Writing into a vector cannot fail.
     let _ = write!(out, "{value}");
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gatefleet_http::ConnectError;
+use gatefleet_http::{ConnectError, Io};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream},
@@ -137,6 +137,15 @@ async fn connect_any(endpoint: &Endpoint) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+impl Io for UpstreamIo {
+    fn socket(&self) -> Option<&TcpStream> {
+        match &self.stream {
+            Stream::Plain(tcp) => Some(tcp),
+            Stream::Tls(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for UpstreamIo {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use gatefleet_http::{ConnectionInfo, TlsInfo, serve_connection};
+use gatefleet_http::{ConnectionInfo, Opaque, TlsInfo, serve_connection};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
@@ -123,6 +123,7 @@ async fn https(
     let info = info(entrance, peer, local, Some(tls));
     drop(front);
     let Worker { engine, pools, observer, .. } = worker;
+    let stream = Opaque(stream);
     Box::pin(serve_connection(stream, &info, engine, pools, observer, &opening.drain)).await;
 }
 

@@ -2,7 +2,9 @@
 
 use gatefleet_http::{RequestSummary, Version};
 
-use super::{Moment, push, push_milliseconds};
+use super::{
+    Moment, is_plain, push, push_endpoint, push_ip, push_milliseconds, push_number, push_thousandth,
+};
 
 /// The fields of a line, in their order, with what they mean. Empty or absent ones are left out.
 pub const FIELDS: &[(&str, &str)] = &[
@@ -32,9 +34,9 @@ pub const FIELDS: &[(&str, &str)] = &[
 pub(super) fn write(out: &mut Vec<u8>, now: &Moment<'_>, summary: &RequestSummary<'_>) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(now.second.as_bytes());
-    push(out, format_args!(".{:03}Z\"", now.millisecond));
-    out.extend_from_slice(b",\"client\":\"");
-    push(out, summary.client);
+    push_thousandth(out, now.millisecond);
+    out.extend_from_slice(b"Z\",\"client\":\"");
+    push_ip(out, summary.client);
     out.push(b'"');
     string(out, "method", summary.method);
     string(out, "scheme", summary.scheme.as_str().as_bytes());
@@ -42,7 +44,7 @@ pub(super) fn write(out: &mut Vec<u8>, now: &Moment<'_>, summary: &RequestSummar
     string(out, "path", summary.target);
     string(out, "protocol", version(summary.version).as_bytes());
     number(out, "status", summary.status);
-    out.extend_from_slice(b",\"durationMs\":");
+    name(out, "durationMs");
     push_milliseconds(out, summary.duration);
     number(out, "bytesIn", summary.body_in);
     number(out, "bytesOut", summary.body_out);
@@ -51,11 +53,11 @@ pub(super) fn write(out: &mut Vec<u8>, now: &Moment<'_>, summary: &RequestSummar
     string(out, "backend", summary.backend.as_bytes());
     if let Some(endpoint) = summary.endpoint {
         out.extend_from_slice(b",\"endpoint\":\"");
-        push(out, endpoint);
+        push_endpoint(out, endpoint);
         out.push(b'"');
     }
     if let Some(duration) = summary.upstream_duration {
-        out.extend_from_slice(b",\"upstreamMs\":");
+        name(out, "upstreamMs");
         push_milliseconds(out, duration);
     }
     if summary.attempts > 1 {
@@ -79,16 +81,33 @@ pub(super) fn version(version: Version) -> &'static str {
     }
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
-    push(out, format_args!(",\"{name}\":{value}"));
+fn name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn number(out: &mut Vec<u8>, field: &str, value: impl Into<u64>) {
+    name(out, field);
+    push_number(out, value);
 }
 
 /// A field with a string; nothing when it is empty.
-fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+fn string(out: &mut Vec<u8>, field: &str, value: &[u8]) {
     if value.is_empty() {
         return;
     }
-    push(out, format_args!(",\"{name}\":\""));
+    name(out, field);
+    out.push(b'"');
+    if is_plain(value) {
+        out.extend_from_slice(value);
+    } else {
+        escape(out, value);
+    }
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, value: &[u8]) {
     for chunk in value.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
@@ -102,5 +121,4 @@ fn string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }

@@ -2,20 +2,31 @@
 
 use gatefleet_http::RequestSummary;
 
-use super::{Moment, json::version, push, push_milliseconds};
+use super::{
+    Moment, is_plain, json::version, push, push_endpoint, push_ip, push_milliseconds, push_number,
+    push_thousandth,
+};
 
 /// The parts of a line, in their order. An absent one is `-`.
 pub const TEXT_FORM: &str = "CLIENT - - [TIME] \"METHOD PATH PROTOCOL\" STATUS BYTES_OUT \"REFERER\" \"USER_AGENT\" \
      HOST DURATION_MS UPSTREAM_MS RULE BACKEND ENDPOINT REQUEST_ID FAILURE";
 
 pub(super) fn write(out: &mut Vec<u8>, now: &Moment<'_>, summary: &RequestSummary<'_>) {
-    push(out, summary.client);
-    push(out, format_args!(" - - [{}.{:03}Z] \"", now.second, now.millisecond));
+    push_ip(out, summary.client);
+    out.extend_from_slice(b" - - [");
+    out.extend_from_slice(now.second.as_bytes());
+    push_thousandth(out, now.millisecond);
+    out.extend_from_slice(b"Z] \"");
     word(out, summary.method);
     out.push(b' ');
     word(out, summary.target);
-    push(out, format_args!(" {}\" {} ", version(summary.version), summary.status));
-    push(out, format_args!("{} \"", summary.body_out));
+    out.push(b' ');
+    out.extend_from_slice(version(summary.version).as_bytes());
+    out.extend_from_slice(b"\" ");
+    push_number(out, summary.status);
+    out.push(b' ');
+    push_number(out, summary.body_out);
+    out.extend_from_slice(b" \"");
     word(out, summary.referer);
     out.extend_from_slice(b"\" \"");
     word(out, summary.user_agent);
@@ -34,7 +45,7 @@ pub(super) fn write(out: &mut Vec<u8>, now: &Moment<'_>, summary: &RequestSummar
     }
     out.push(b' ');
     match summary.endpoint {
-        Some(endpoint) => push(out, endpoint),
+        Some(endpoint) => push_endpoint(out, endpoint),
         None => out.push(b'-'),
     }
     out.push(b' ');
@@ -51,6 +62,9 @@ pub(super) fn write(out: &mut Vec<u8>, now: &Moment<'_>, summary: &RequestSummar
 fn word(out: &mut Vec<u8>, value: &[u8]) {
     if value.is_empty() {
         out.push(b'-');
+    }
+    if is_plain(value) {
+        return out.extend_from_slice(value);
     }
     for &byte in value {
         match byte {
