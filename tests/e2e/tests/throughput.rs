@@ -1,6 +1,6 @@
 //! What one request costs: requests per second of CPU time of the proxy, beside nginx in the same run. Figures, no
-//! verdicts; `make bench` prints them. Both proxies run one thread with an access log to nowhere; the rounds alternate,
-//! so that whatever else the machine does falls on both.
+//! verdicts; `make bench` prints them. Both proxies run one thread on the first core and write an access log; loader and
+//! backend have the second. The rounds alternate, so that whatever else the machine does falls on both.
 #![expect(clippy::unwrap_used, reason = "a comparison without its peer must fail")]
 
 use std::{
@@ -19,6 +19,8 @@ use tempfile::TempDir;
 const ROUNDS: usize = 5;
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 32;
+const PROXY_CORE: &str = "0";
+const LOADER_CORE: &str = "1";
 /// `USER_HZ`, the unit of /proc/PID/stat.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// What is fetched: its name, and its size in bytes.
@@ -94,6 +96,13 @@ fn proxy_of_nginx(backend: SocketAddr) -> Nginx {
     Nginx::start(tempfile::tempdir().unwrap(), "/dev/null", &server)
 }
 
+/// Keeps all threads of a process on one core.
+fn pin(pid: u32, core: &str) {
+    let mut taskset = Command::new("taskset");
+    let pinned = taskset.args(["-a", "-c", "-p", core, &pid.to_string()]).stdout(Stdio::null());
+    assert!(pinned.status().unwrap().success(), "pin process {pid} to core {core}");
+}
+
 /// User and system time of all its threads, in clock ticks (proc(5): fields 14 and 15).
 fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -104,7 +113,9 @@ fn ticks(pid: u32) -> u64 {
 /// Answers per second of CPU time of process `pid`, under `wrk`.
 fn measure(pid: u32, address: SocketAddr, path: &str) -> f64 {
     let before = ticks(pid);
-    let output = Command::new(installed("wrk", "wrk"))
+    let output = Command::new("taskset")
+        .args(["-c", LOADER_CORE])
+        .arg(installed("wrk", "wrk"))
         .args(["-t1".to_owned(), format!("-c{CONNECTIONS}"), format!("-d{SECONDS}s")])
         .args(["-H", &format!("Host: {HOST}"), &format!("http://{address}/{path}")])
         .output()
@@ -129,6 +140,9 @@ fn requests_per_second_of_cpu_beside_nginx() {
     let listener = json!({"listeners": [{"name": "http", "port": 8080, "protocol": "HTTP"}]});
     let ours = Alone::before(backend.address, &listener);
     let nginx = proxy_of_nginx(backend.address);
+    pin(backend.worker(), LOADER_CORE);
+    pin(ours.pid(), PROXY_CORE);
+    pin(nginx.worker(), PROXY_CORE);
     for (name, _) in BODIES {
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
