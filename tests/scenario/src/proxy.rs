@@ -20,6 +20,8 @@ pub(crate) struct Behaviour {
     pub(crate) refuse: BTreeMap<String, String>,
     /// Whether installing takes for ever.
     pub(crate) stuck: bool,
+    /// Whether no proxy reaches the operator.
+    pub(crate) cut_off: bool,
 }
 
 /// An engine that keeps what it is given.
@@ -78,8 +80,19 @@ impl Proxy {
         write_channel(&bootstrap.channel_dir, channel);
         let (state_in, state) = watch::channel(ChannelState::default());
         let held = Arc::default();
-        let engine = Keeper { behaviour, held: Arc::clone(&held) };
-        let task = tokio::spawn(run_client(bootstrap, pod, Arc::new(engine), state_in));
+        let mut reach = behaviour.clone();
+        let engine = Arc::new(Keeper { behaviour, held: Arc::clone(&held) });
+        let task = tokio::spawn(async move {
+            // A closed channel is the end of the story.
+            while reach.wait_for(|behaviour| !behaviour.cut_off).await.is_ok() {
+                let (bootstrap, pod, engine) =
+                    (bootstrap.clone(), pod.clone(), Arc::clone(&engine));
+                tokio::select! {
+                    never = run_client(bootstrap, pod, engine, state_in.clone()) => never,
+                    _ = reach.wait_for(|behaviour| behaviour.cut_off) => {}
+                }
+            }
+        });
         Self { state, held, task: task.abort_handle(), directory }
     }
 

@@ -53,6 +53,8 @@ enum Step {
     Refuse(BTreeMap<String, String>),
     /// The proxies stop installing, or go on.
     Stuck(bool),
+    /// No proxy reaches the operator, or all do again; they stay ready.
+    CutOff(bool),
     /// The kubelet works, or does not.
     Kubelet(bool),
     /// The operator runs, or is killed.
@@ -177,6 +179,9 @@ impl Telling {
             }
             Step::Stuck(stuck) => {
                 self.world.behaviour.send_modify(|behaviour| behaviour.stuck = *stuck);
+            }
+            Step::CutOff(cut_off) => {
+                self.world.behaviour.send_modify(|behaviour| behaviour.cut_off = *cut_off);
             }
             Step::Kubelet(works) => drop(self.world.kubelet.send_replace(*works)),
             Step::Operator(true) => self.world.start_operator(),
