@@ -9,8 +9,8 @@ const HEAD: &str = "<!-- Generated from crds/src; written by `make crds`. -->
 
 `gatefleet.dev/v1alpha1`, namespaced, short name `gwc`, category `gatefleet` (`kubectl get gatefleet`).
 
-One GatewayConfig is one fleet: up to two isolated tiers of proxies, each with a Deployment, a Service, a ServiceAccount
-and an identity of its own, named `NAME-north-south` and `NAME-east-west`, in the namespace of the GatewayConfig.
+One GatewayConfig is one fleet: up to two isolated tiers of proxies, each with a Deployment, a Service, a ServiceAccount,
+a PodDisruptionBudget, a NetworkPolicy if it is enabled, and an identity of its own, named `NAME-north-south` and `NAME-east-west`, in the namespace of the GatewayConfig.
 
 The smallest one takes all defaults:
 
@@ -102,6 +102,14 @@ fn is_duration(field: &Value) -> bool {
 }
 
 fn is_quantity(field: &Value) -> bool {
+    is_number_or_text(field) && !is_share(field)
+}
+
+fn is_share(field: &Value) -> bool {
+    is_number_or_text(field) && field["maxLength"] == "100%".len()
+}
+
+fn is_number_or_text(field: &Value) -> bool {
     field["x-kubernetes-int-or-string"] == true
 }
 
@@ -139,6 +147,7 @@ fn type_of(field: &Value) -> String {
         Some("string") if field["format"] == "date-time" => "time".to_owned(),
         Some("integer") => format!("integer{}", between("minimum", "maximum")),
         Some(name) => name.to_owned(),
+        None if is_share(field) => "number or percentage".to_owned(),
         None if is_quantity(field) => "quantity".to_owned(),
         None => "anything".to_owned(),
     }

@@ -11,6 +11,7 @@
 //! This crate must not know a client, a runtime or a clock.
 
 mod api_page;
+mod availability;
 mod duration;
 mod manifest;
 mod network;
@@ -25,6 +26,7 @@ mod tuning;
 mod vocabulary;
 
 pub use api_page::api_page;
+pub use availability::{DisruptionBudget, NetworkPolicy, Share};
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
 pub use network::{

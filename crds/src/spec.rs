@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Affinity, ClientIpDetection, Drain, GatewayConfigStatus, Limits, Listener, Resources,
-    ServiceSpec, Size, SpreadConstraint, Timeouts, TlsSpec, Toleration, rules::rules,
+    Affinity, ClientIpDetection, DisruptionBudget, Drain, GatewayConfigStatus, Limits, Listener,
+    NetworkPolicy, Resources, ServiceSpec, Size, SpreadConstraint, Timeouts, TlsSpec, Toleration,
+    rules::rules,
 };
 
 /// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
@@ -136,6 +137,10 @@ pub struct TierSpec {
     pub timeouts: Timeouts,
     /// How a proxy leaves.
     pub drain: Drain,
+    /// How many proxies a node drain may take away at a time.
+    pub pod_disruption_budget: DisruptionBudget,
+    /// What may reach the pods.
+    pub network_policy: NetworkPolicy,
     /// What is added to the pods.
     pub pod: PodSpec,
 }
@@ -153,6 +158,8 @@ impl Default for TierSpec {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             drain: Drain::default(),
+            pod_disruption_budget: DisruptionBudget::default(),
+            network_policy: NetworkPolicy::default(),
             pod: PodSpec::default(),
         }
     }

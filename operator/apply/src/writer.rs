@@ -8,10 +8,12 @@ use std::{
     },
 };
 
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+    },
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -23,11 +25,11 @@ use crate::{
 
 /// What an apply did.
 #[derive(Clone, Debug)]
-pub enum Applied<K> {
+pub enum Applied {
     /// It was already so: nothing was sent.
     Unchanged,
     /// The object as the API server answered it.
-    Written(Box<K>),
+    Written(Box<DynamicObject>),
 }
 
 /// Namespaced kinds that this crate can write.
@@ -76,23 +78,29 @@ impl Writer {
     /// # Errors
     ///
     /// When the API server does not take it.
-    pub async fn apply<K: Writable>(
+    pub async fn apply(
         &self,
-        desired: &K,
-        observed: Option<&K>,
-    ) -> Result<Applied<K>, WriteError> {
-        let action = action::<K>("apply", desired);
-        let body = manifest(desired, &action)?;
-        let observed = observed.and_then(|object| serde_json::to_value(object).ok());
-        if observed.is_some_and(|observed| is_settled(&body, &observed, self.manager)) {
+        resource: &ApiResource,
+        desired: Value,
+        observed: Option<&Value>,
+    ) -> Result<Applied, WriteError> {
+        let body = manifest(resource, desired);
+        if observed.is_some_and(|observed| is_settled(&body, observed, self.manager)) {
             return Ok(Applied::Unchanged);
         }
+        let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+        let action = action("apply", resource, namespace, name);
         let params = PatchParams::apply(self.manager).force();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
         self.writes.fetch_add(1, Relaxed);
-        let written = api.patch(&action.name, &params, &Patch::Apply(&body)).await;
+        let api = self.api(resource, namespace);
+        let written = api.patch(name, &params, &Patch::Apply(&body)).await;
         let written = written.map_err(|error| WriteError::new(action, &error))?;
         Ok(Applied::Written(Box::new(written)))
+    }
+
+    fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
     }
 
     /// Creates the object unless one of its name exists: then that one is answered, unchanged.
@@ -101,7 +109,7 @@ impl Writer {
     ///
     /// When the API server does neither.
     pub async fn create_if_absent<K: Writable>(&self, desired: &K) -> Result<K, WriteError> {
-        let action = action::<K>("create", desired);
+        let action = action_on("create", desired);
         let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
         let params =
             PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
@@ -121,10 +129,14 @@ impl Writer {
     /// # Errors
     ///
     /// When the API server does not answer.
-    pub async fn read<K: Writable>(&self, object: &K) -> Result<Option<K>, WriteError> {
-        let action = action::<K>("read", object);
-        let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
-        api.get_opt(&action.name).await.map_err(|error| WriteError::new(action, &error))
+    pub async fn read(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<DynamicObject>, WriteError> {
+        let found = self.api(resource, namespace).get_opt(name).await;
+        found.map_err(|error| WriteError::new(action("read", resource, namespace, name), &error))
     }
 
     /// Makes `status` of the object be this, through its subresource: conflicts with fields of others are
@@ -139,7 +151,7 @@ impl Writer {
         status: &Value,
         force: bool,
     ) -> Result<K, WriteError> {
-        let action = action::<K>("update status of", object);
+        let action = action_on("update status of", object);
         let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
         let body = json!({
             "apiVersion": K::api_version(&()),
@@ -159,44 +171,53 @@ impl Writer {
     /// # Errors
     ///
     /// When the API server does not take it: also when the object changed since it was seen.
-    pub async fn delete<K: Writable>(&self, observed: &K) -> Result<(), WriteError> {
-        let action = action::<K>("delete", observed);
-        let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
-        let meta = observed.meta();
+    pub async fn delete(
+        &self,
+        resource: &ApiResource,
+        observed: &ObjectMeta,
+    ) -> Result<(), WriteError> {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let (namespace, name) = (text(&observed.namespace), text(&observed.name));
         let params = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: meta.uid.clone(),
-                resource_version: meta.resource_version.clone(),
+                uid: observed.uid.clone(),
+                resource_version: observed.resource_version.clone(),
             }),
             ..DeleteParams::background()
         };
         self.writes.fetch_add(1, Relaxed);
-        match api.delete(&action.name, &params).await {
+        match self.api(resource, &namespace).delete(&name, &params).await {
             Ok(_) => Ok(()),
             Err(error) if Refusal::of(&error) == Refusal::Absent => Ok(()),
-            Err(error) => Err(WriteError::new(action, &error)),
+            Err(error) => {
+                Err(WriteError::new(action("delete", resource, &namespace, &name), &error))
+            }
         }
     }
 }
 
-fn action<K: Writable>(verb: &'static str, object: &K) -> Action {
-    let meta = object.meta();
+fn action(verb: &'static str, resource: &ApiResource, namespace: &str, name: &str) -> Action {
     Action {
         verb,
-        kind: K::kind(&()).into_owned(),
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
+        kind: resource.kind.clone(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
     }
 }
 
+fn action_on<K: Writable>(verb: &'static str, object: &K) -> Action {
+    let meta = object.meta();
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let resource = ApiResource::erase::<K>(&());
+    action(verb, &resource, &text(&meta.namespace), &text(&meta.name))
+}
+
 /// With `apiVersion` and `kind`, which derived types leave out.
-fn manifest<K: Writable>(object: &K, action: &Action) -> Result<Value, WriteError> {
-    let mut value = serde_json::to_value(object)
-        .map_err(|error| WriteError::new(action.clone(), &kube::Error::SerdeError(error)))?;
+fn manifest(resource: &ApiResource, mut value: Value) -> Value {
     if let Some(members) = value.as_object_mut() {
-        members.insert("apiVersion".to_owned(), K::api_version(&()).into());
-        members.insert("kind".to_owned(), K::kind(&()).into());
+        members.insert("apiVersion".to_owned(), resource.api_version.clone().into());
+        members.insert("kind".to_owned(), resource.kind.clone().into());
         members.remove("status");
     }
-    Ok(value)
+    value
 }

@@ -8,11 +8,10 @@ use std::{
 };
 
 use gatefleet_distribute::Holdings;
-use gatefleet_infra::{FLEET_LABEL, labels};
+use gatefleet_infra::{Child, ChildObject, FLEET_LABEL, labels};
 use gatefleet_names::{FleetKey, Tier};
-use gatefleet_state::{Shelf, is_same};
 use gatefleet_watch::{View, compare_versions};
-use kube::Resource;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::{
     sync::watch,
     task::{Id, JoinError, JoinSet},
@@ -274,26 +273,16 @@ async fn sleep_until(at: Option<Instant>) {
 
 /// Whether the view shows these writes, or something newer.
 fn is_seen(view: &View, fleet: &FleetKey, written: &[Written]) -> bool {
-    use gatefleet_infra::ChildKind;
-    fn version<T: Resource>(shelf: &Shelf<T>, namespace: &str, name: &str) -> Option<String> {
-        shelf.get(namespace, name)?.meta().resource_version.clone()
-    }
     let namespace = fleet.namespace.as_str();
     written.iter().all(|Written { child, version: wanted }| {
-        let (state, children) = (&view.state, &view.children);
         let seen = match child {
-            None => version(&state.gateway_configs, namespace, &fleet.name),
-            Some(child) => match child.kind {
-                ChildKind::ServiceAccount => {
-                    version(&children.service_accounts, namespace, &child.name)
-                }
-                ChildKind::ConfigMap => version(&children.config_maps, namespace, &child.name),
-                ChildKind::Secret => version(&state.secrets, namespace, &child.name),
-                ChildKind::Service => version(&state.services, namespace, &child.name),
-                ChildKind::Deployment => version(&children.deployments, namespace, &child.name),
-            },
+            None => view.state.gateway_configs.get(namespace, &fleet.name).map(|o| &o.metadata),
+            Some(Child { kind, name }) => {
+                view.child(*kind, namespace, name).map(ChildObject::metadata)
+            }
         };
-        seen.is_some_and(|seen| compare_versions(&seen, wanted).is_ge())
+        let version = seen.and_then(|seen| seen.resource_version.as_deref());
+        version.is_some_and(|seen| compare_versions(seen, wanted).is_ge())
     })
 }
 
@@ -307,16 +296,16 @@ fn changed_fleets(before: &View, after: &View) -> BTreeSet<FleetKey> {
         .map(|(namespace, name)| FleetKey { namespace, name })
         .collect();
     let fleets = FleetNames::new(after);
-    fleets.owners(&before.state.services, &after.state.services, &mut changed);
-    fleets.owners(&before.state.secrets, &after.state.secrets, &mut changed);
-    fleets.owners(&before.children.deployments, &after.children.deployments, &mut changed);
-    fleets.owners(&before.children.config_maps, &after.children.config_maps, &mut changed);
-    fleets.owners(
-        &before.children.service_accounts,
-        &after.children.service_accounts,
-        &mut changed,
-    );
-    fleets.owners(&before.children.pods, &after.children.pods, &mut changed);
+    for (kind, namespace, name) in after.changed_children(before) {
+        let states = [before, after].map(|view| view.child(kind, &namespace, &name));
+        let states = states.map(|state| state.map(ChildObject::metadata));
+        changed.extend(fleets.owner(&namespace, states));
+    }
+    for (namespace, name) in after.children.pods.changed_since(&before.children.pods) {
+        let states = [before, after].map(|view| view.children.pods.get(&namespace, &name));
+        let states = states.map(|state| state.map(|pod| &pod.metadata));
+        changed.extend(fleets.owner(&namespace, states));
+    }
     for (namespace, _) in after.answered.difference(&before.answered) {
         changed.extend(fleets.in_namespace(namespace));
     }
@@ -341,24 +330,10 @@ impl FleetNames {
         all.cloned().collect()
     }
 
-    fn owners<T: Resource>(
-        &self,
-        before: &Shelf<T>,
-        after: &Shelf<T>,
-        changed: &mut BTreeSet<FleetKey>,
-    ) {
-        for (namespace, name) in after.changed_since(before) {
-            let old = before.get(&namespace, &name);
-            let new = after.get(&namespace, &name);
-            if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
-                continue;
-            }
-            let label = [old, new]
-                .into_iter()
-                .flatten()
-                .find_map(|object| object.meta().labels.as_ref()?.get(FLEET_LABEL).cloned());
-            let owner = label.and_then(|label| self.0.get(&(namespace, label)));
-            changed.extend(owner.cloned());
-        }
+    /// Whose object this is or was, by its label in two states.
+    fn owner(&self, namespace: &str, states: [Option<&ObjectMeta>; 2]) -> Option<FleetKey> {
+        let mut states = states.into_iter().flatten();
+        let label = states.find_map(|meta| meta.labels.as_ref()?.get(FLEET_LABEL).cloned())?;
+        self.0.get(&(namespace.to_owned(), label)).cloned()
     }
 }

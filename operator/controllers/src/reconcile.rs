@@ -6,19 +6,20 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use gatefleet_apply::{Applied, Events, Finding, Refusal, Weight, Writable, WriteError, Writer};
+use gatefleet_apply::{Applied, Events, Finding, Refusal, Weight, WriteError, Writer};
 use gatefleet_crds::{EventType, GatewayConfig, GatewayConfigStatus, Reason};
 use gatefleet_distribute::Publisher;
 use gatefleet_infra::{
-    ChannelMaterial, Child, ChildKind, ChildNames, Desired, Operator, Problem, TierInputs,
-    TierObjects, allocate_ports, owned_status, recheck_after, status, tier_spec, transitions,
+    ChannelMaterial, Child, ChildKind, ChildNames, ChildObject, Desired, Operator, Problem,
+    TIER_LABEL, TierInputs, TierObjects, allocate_ports, owned_status, recheck_after, status,
+    tier_spec, transitions,
 };
-use gatefleet_names::{FleetKey, Tier, TierKey};
-use gatefleet_state::Shelf;
+use gatefleet_names::{Tier, TierKey};
 use gatefleet_watch::{MANAGED_BY, View};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Resource, ResourceExt};
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Resource, ResourceExt, api::ApiResource};
+use serde_json::Value;
 
 use crate::{
     identity,
@@ -102,14 +103,14 @@ impl Reconcile<'_> {
                 inputs.insert(tier, found);
             }
         }
-        let Desired { north_south, east_west } = self.desired(&mut inputs);
-        for objects in north_south.into_iter().chain(east_west) {
-            match self.apply_tier(&objects).await {
+        let desired = self.desired(&mut inputs);
+        for objects in Tier::ALL.into_iter().filter_map(|tier| desired.tier(tier)) {
+            match self.apply_tier(objects).await {
                 Ok(()) | Err(Halt::NameTaken) => {}
                 Err(Halt::Write(error)) => self.failed(&error),
             }
         }
-        if let Err(error) = self.prune().await {
+        if let Err(error) = self.prune(&desired).await {
             self.failed(&error);
         }
         if let Err(error) = self.tell().await {
@@ -205,122 +206,98 @@ impl Reconcile<'_> {
     }
 
     /// In the order in which pods need them; the first failure ends the tier's turn, not the other tier's.
-    async fn apply_tier(&mut self, objects: &TierObjects) -> Result<(), Halt> {
-        let TierObjects { service_account, bootstrap, authority, channel, service, deployment } =
-            objects;
-        let view = Arc::clone(&self.sight.view);
-        let (state, children) = (&view.state, &view.children);
-        self.apply(ChildKind::ServiceAccount, service_account, &children.service_accounts).await?;
-        self.apply(ChildKind::ConfigMap, bootstrap, &children.config_maps).await?;
-        self.apply(ChildKind::Secret, authority, &state.secrets).await?;
-        self.apply(ChildKind::Secret, channel, &state.secrets).await?;
-        self.apply(ChildKind::Service, service, &state.services).await?;
-        self.apply(ChildKind::Deployment, deployment, &children.deployments).await
+    async fn apply_tier(&mut self, tier: &TierObjects) -> Result<(), Halt> {
+        for object in tier.objects() {
+            self.apply(object).await?;
+        }
+        Ok(())
     }
 
-    async fn apply<K: Writable>(
-        &mut self,
-        kind: ChildKind,
-        desired: &K,
-        known: &Shelf<K>,
-    ) -> Result<(), Halt> {
-        let name = desired.name_any();
-        let seen = known.get(self.namespace(), &name).map(|object| (**object).clone());
+    async fn apply(&mut self, desired: &dyn ChildObject) -> Result<(), Halt> {
+        let child = desired.child();
+        let resource = child.kind.resource();
+        let seen = self.view().child(child.kind, self.namespace(), &child.name);
         // Absence in a view is no proof: what stands under the name may be somebody else's.
         let present = match seen {
-            Some(seen) => Some(seen),
-            None => self.tools.infra.read(desired).await?,
+            Some(seen) => Some((seen.metadata().clone(), manifest(seen))),
+            None => {
+                let found = self.tools.infra.read(&resource, self.namespace(), &child.name).await?;
+                found.map(|found| {
+                    (found.metadata.clone(), serde_json::to_value(&found).unwrap_or_default())
+                })
+            }
         };
-        if let Some(foreign) = present.as_ref().filter(|present| !self.is_ours(*present)) {
+        if present.as_ref().is_some_and(|(present, _)| !self.is_ours(present)) {
             self.look_again(FOREIGN);
             self.problems.push(Problem {
                 reason: Reason::NameTaken,
                 message: format!(
-                    "{} {} exists and is not of this GatewayConfig: rename or delete it, or choose another name",
-                    kind.as_str(),
-                    foreign.name_any(),
+                    "{child} exists and is not of this GatewayConfig: rename or delete it, or choose another name",
                 ),
             });
             return Err(Halt::NameTaken);
         }
-        if let Applied::Written(written) = self.tools.infra.apply(desired, present.as_ref()).await?
-        {
-            tracing::info!(kind = kind.as_str(), namespace = self.namespace(), name, "applied");
+        let present = present.as_ref().map(|(_, present)| present);
+        let applied = self.tools.infra.apply(&resource, manifest(desired), present).await?;
+        if let Applied::Written(written) = applied {
+            let (kind, name) = (child.kind.as_str(), &child.name);
+            tracing::info!(kind, namespace = self.namespace(), name, "applied");
             let version = written.resource_version().unwrap_or_default();
-            self.outcome.written.push(Written { child: Some(Child { kind, name }), version });
+            self.outcome.written.push(Written { child: Some(child), version });
         }
         Ok(())
     }
 
     /// Written by this operator for this GatewayConfig, or for a deleted one of the same name.
-    fn is_ours<K: Resource>(&self, present: &K) -> bool {
-        let meta = present.meta();
-        let marked = meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY.0));
-        let mut controllers =
-            meta.owner_references.iter().flatten().filter(|owner| owner.controller == Some(true));
-        marked.is_some_and(|value| value == MANAGED_BY.1)
+    fn is_ours(&self, present: &ObjectMeta) -> bool {
+        let mut controllers = present
+            .owner_references
+            .iter()
+            .flatten()
+            .filter(|owner| owner.controller == Some(true));
+        is_marked(present)
             && controllers.all(|owner| {
                 owner.kind == "GatewayConfig"
                     && Some(&owner.name) == self.config.metadata.name.as_ref()
             })
     }
 
-    /// Deletes what belongs to tiers that are no longer declared.
-    async fn prune(&mut self) -> Result<(), WriteError> {
+    /// Deletes what is no longer declared: dependents before what they need.
+    async fn prune(&mut self, desired: &Desired) -> Result<(), WriteError> {
         let view = Arc::clone(&self.sight.view);
-        let kept = kept(self.config);
-        let (state, children) = (&view.state, &view.children);
-        let deployments = self.orphans(ChildKind::Deployment, &children.deployments, &kept);
-        let services = self.orphans(ChildKind::Service, &state.services, &kept);
-        let secrets = self.orphans(ChildKind::Secret, &state.secrets, &kept);
-        let config_maps = self.orphans(ChildKind::ConfigMap, &children.config_maps, &kept);
-        let accounts = self.orphans(ChildKind::ServiceAccount, &children.service_accounts, &kept);
-        let count = deployments.len() + services.len() + secrets.len() + config_maps.len();
-        if count + accounts.len() == 0 || !self.is_current().await? {
+        let kept = Kept::new(self.config, desired);
+        let mut orphans = Vec::new();
+        for kind in ChildKind::ALL.iter().rev() {
+            let known = view.children_in(*kind, self.namespace());
+            orphans.extend(known.into_iter().filter(|object| self.is_orphan(*object, &kept)));
+        }
+        if orphans.is_empty() || !self.is_current().await? {
             return Ok(());
         }
-        self.delete(&deployments).await?;
-        self.delete(&services).await?;
-        self.delete(&secrets).await?;
-        self.delete(&config_maps).await?;
-        self.delete(&accounts).await
+        for orphan in orphans {
+            tracing::info!(child = %orphan.child(), namespace = self.namespace(), "prune");
+            self.tools.infra.delete(&orphan.kind().resource(), orphan.metadata()).await?;
+        }
+        Ok(())
+    }
+
+    fn is_orphan(&self, object: &dyn ChildObject, kept: &Kept) -> bool {
+        let meta = object.metadata();
+        let mut owners = meta.owner_references.iter().flatten();
+        is_marked(meta)
+            && meta.deletion_timestamp.is_none()
+            && owners.any(|owner| Some(&owner.uid) == self.config.metadata.uid.as_ref())
+            && !kept.has(object)
     }
 
     /// Nothing is deleted for a declaration that has changed meanwhile.
     async fn is_current(&self) -> Result<bool, WriteError> {
-        let live = self.tools.infra.read(self.config).await?;
-        let (ours, live) = (&self.config.metadata, live.map(|live| live.metadata));
+        let resource = ApiResource::erase::<GatewayConfig>(&());
+        let ours = &self.config.metadata;
+        let name = ours.name.as_deref().unwrap_or_default();
+        let live = self.tools.infra.read(&resource, self.namespace(), name).await?;
+        let live = live.map(|live| live.metadata);
         Ok(live.is_some_and(|live| live.uid == ours.uid && live.generation == ours.generation))
-    }
-
-    fn orphans<K: Writable>(
-        &self,
-        kind: ChildKind,
-        known: &Shelf<K>,
-        kept: &BTreeSet<Child>,
-    ) -> Vec<K> {
-        let ours = |object: &K| {
-            let meta = object.meta();
-            let labels = meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY.0));
-            labels.is_some_and(|value| value == MANAGED_BY.1)
-                && meta.deletion_timestamp.is_none()
-                && meta
-                    .owner_references
-                    .iter()
-                    .flatten()
-                    .any(|owner| Some(&owner.uid) == self.config.metadata.uid.as_ref())
-                && !kept.contains(&Child { kind, name: object.name_any() })
-        };
-        let found = known.in_namespace(self.namespace()).filter(|object| ours(object));
-        found.map(|object| (**object).clone()).collect()
-    }
-
-    async fn delete<K: Writable>(&mut self, orphans: &[K]) -> Result<(), WriteError> {
-        for orphan in orphans {
-            tracing::info!(kind = %K::kind(&()), name = orphan.name_any(), "prune");
-            self.tools.infra.delete(orphan).await?;
-        }
-        Ok(())
     }
 
     /// A failure of one thing is a problem in the status, and reason to come back.
@@ -405,23 +382,35 @@ fn is_same_but_counts(before: &GatewayConfigStatus, after: &GatewayConfigStatus)
     essence(before) == essence(after)
 }
 
-/// Every child of the declared tiers, built or not.
-fn kept(config: &GatewayConfig) -> BTreeSet<Child> {
-    let FleetKey { name: fleet, .. } = fleet_of(config);
-    let declared = Tier::ALL.into_iter().filter(|tier| tier_spec(config, *tier).is_some());
-    declared
-        .flat_map(|tier| {
-            let ChildNames { base, bootstrap, channel, authority } = ChildNames::new(&fleet, tier);
-            [
-                Child { kind: ChildKind::ServiceAccount, name: base.clone() },
-                Child { kind: ChildKind::Service, name: base.clone() },
-                Child { kind: ChildKind::Deployment, name: base },
-                Child { kind: ChildKind::ConfigMap, name: bootstrap },
-                Child { kind: ChildKind::Secret, name: channel },
-                Child { kind: ChildKind::Secret, name: authority },
-            ]
-        })
-        .collect()
+/// What must stay.
+struct Kept {
+    built: BTreeSet<Child>,
+    /// Declared, but not built this time: everything of theirs stays.
+    unbuilt: Vec<Tier>,
+}
+
+impl Kept {
+    fn new(config: &GatewayConfig, desired: &Desired) -> Self {
+        let declared = Tier::ALL.into_iter().filter(|tier| tier_spec(config, *tier).is_some());
+        let unbuilt = declared.filter(|tier| desired.tier(*tier).is_none()).collect();
+        Self { built: desired.children(), unbuilt }
+    }
+
+    /// What has lost the label of its tier may be of any.
+    fn has(&self, object: &dyn ChildObject) -> bool {
+        let label = object.metadata().labels.as_ref().and_then(|labels| labels.get(TIER_LABEL));
+        let may_be = |tier: &Tier| label.is_none_or(|label| *label == tier.to_string());
+        self.built.contains(&object.child()) || self.unbuilt.iter().any(may_be)
+    }
+}
+
+fn is_marked(meta: &ObjectMeta) -> bool {
+    let mark = meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY.0));
+    mark.is_some_and(|value| value == MANAGED_BY.1)
+}
+
+fn manifest(object: &dyn ChildObject) -> Value {
+    object.manifest().unwrap_or_default()
 }
 
 /// What an Event about `config` points at.

@@ -14,6 +14,7 @@
 
 mod acknowledgement;
 mod check;
+mod children;
 mod desired;
 mod embedded;
 mod names;
@@ -24,10 +25,10 @@ mod transitions;
 
 pub use acknowledgement::{HeldResource, Holding, SentLedger, SentResource};
 pub use check::check_spec;
+pub use children::{Child, ChildKind, ChildObject};
 pub use desired::{
-    BOOTSTRAP_KEY, CA_CERTIFICATE_KEY, CERTIFICATE_KEY, ChannelMaterial, Child, ChildKind, Desired,
-    Operator, PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names,
-    tier_spec,
+    BOOTSTRAP_KEY, CA_CERTIFICATE_KEY, CERTIFICATE_KEY, ChannelMaterial, Desired, Operator,
+    PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names, tier_spec,
 };
 pub use gatefleet_crds::GatewayConfigStatus;
 pub use names::{ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, TIER_LABEL, children_selector, labels};

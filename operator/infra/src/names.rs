@@ -18,7 +18,7 @@ const MAX: usize = 63;
 /// The names of one tier's objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildNames {
-    /// Of the Deployment, the Service and the `ServiceAccount`.
+    /// Of everything of which a tier has one.
     pub base: String,
     /// Of the `ConfigMap` with the bootstrap.
     pub bootstrap: String,

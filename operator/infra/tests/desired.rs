@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use expect_test::expect_file;
 use gatefleet_crds::{
-    GatewayConfig, Listener, ListenerProtocol, Quantity, ServiceType, Size, TierSpec,
+    DisruptionBudget, GatewayConfig, Listener, ListenerProtocol, Quantity, ServiceType, Size,
+    TierSpec,
 };
 use gatefleet_infra::{
     ChannelMaterial, Child, ChildKind, Desired, Operator, RELEASED_PORTS_ANNOTATION, TierInputs,
@@ -61,20 +62,9 @@ fn build_with(config: &GatewayConfig, serial: u32) -> Desired {
 fn documents(desired: &Desired) -> String {
     let Desired { north_south, east_west } = desired;
     let mut text = String::new();
-    for objects in north_south.iter().chain(east_west) {
-        let TierObjects { service_account, bootstrap, authority, channel, service, deployment } =
-            objects;
-        for document in [
-            serde_saphyr::to_string(service_account),
-            serde_saphyr::to_string(bootstrap),
-            serde_saphyr::to_string(authority),
-            serde_saphyr::to_string(channel),
-            serde_saphyr::to_string(service),
-            serde_saphyr::to_string(deployment),
-        ] {
-            text.push_str("---\n");
-            text.push_str(&document.unwrap());
-        }
+    for object in north_south.iter().chain(east_west).flat_map(TierObjects::objects) {
+        text.push_str("---\n");
+        text.push_str(&serde_saphyr::to_string(&object.manifest().unwrap()).unwrap());
     }
     text
 }
@@ -89,7 +79,7 @@ fn objects_are_as_written() {
 
 /// Every way in which one half of a spec can change, with what it must leave alone in its own tier.
 type Edit = fn(&mut TierSpec);
-const EDITS: [(&str, Edit, Rolls); 17] = [
+const EDITS: [(&str, Edit, Rolls); 19] = [
     ("replicas", |tier| tier.replicas = 9, Rolls::No),
     (
         "resources.requests.cpu",
@@ -124,6 +114,12 @@ const EDITS: [(&str, Edit, Rolls); 17] = [
     ("limits", |tier| tier.limits.max_connections = 1, Rolls::No),
     ("timeouts", |tier| tier.timeouts.idle = "1h".parse().unwrap(), Rolls::No),
     ("drain.timeout", |tier| tier.drain.timeout = "1h".parse().unwrap(), Rolls::Yes),
+    (
+        "podDisruptionBudget",
+        |tier| tier.pod_disruption_budget = DisruptionBudget::default(),
+        Rolls::No,
+    ),
+    ("networkPolicy", |tier| tier.network_policy.enabled ^= true, Rolls::No),
     ("pod.labels", |tier| drop(tier.pod.labels.insert("a".into(), "b".into())), Rolls::Yes),
     (
         "pod.nodeSelector",
@@ -205,7 +201,7 @@ fn every_object_is_owned_labelled_and_found_by_the_selector() {
     full.metadata.name = Some("a.very.long.name.".repeat(8) + "end");
     let objects: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(&documents(&build(&full))).unwrap();
-    assert_eq!(objects.len(), 12);
+    assert_eq!(objects.len(), 15);
     let selector = children_selector(full.metadata.name.as_deref().unwrap());
     for object in &objects {
         let labels: BTreeMap<String, String> =
@@ -220,10 +216,10 @@ fn every_object_is_owned_labelled_and_found_by_the_selector() {
         assert_eq!(object["metadata"]["namespace"], "edge");
     }
     let children = build(&full).children();
-    assert_eq!(children.len(), 12);
+    assert_eq!(children.len(), 15);
     let found = objects.iter().map(|object| {
         let kind = object["kind"].as_str().unwrap();
-        let kind = ChildKind::ALL.into_iter().find(|known| known.as_str() == kind);
+        let kind = ChildKind::ALL.iter().copied().find(|known| known.as_str() == kind);
         Child {
             kind: kind.unwrap_or_else(|| panic!("a kind that is not pruned: {object}")),
             name: object["metadata"]["name"].as_str().unwrap().to_owned(),

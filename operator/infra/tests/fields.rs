@@ -14,7 +14,7 @@ use std::{
 use expect_test::expect_file;
 use gatefleet_crds::{GatewayConfig, manifest};
 use gatefleet_infra::{
-    ChannelMaterial, Desired, Operator, TierInputs, TierObjects, allocate_ports, desired, tier_spec,
+    ChannelMaterial, Desired, Operator, TierInputs, allocate_ports, desired, tier_spec,
 };
 use gatefleet_ir::Claimant;
 use gatefleet_lower::lower_settings;
@@ -141,17 +141,13 @@ fn outcome(config: &GatewayConfig) -> BTreeMap<String, Value> {
         };
         Some(TierInputs { ports: ports.clone(), channel })
     });
-    let TierObjects { service_account, bootstrap, authority, channel, service, deployment } =
-        north_south.unwrap();
-    let objects = [
-        ("ServiceAccount", serde_json::to_value(service_account)),
-        ("ConfigMap", serde_json::to_value(bootstrap)),
-        ("Secret ca", serde_json::to_value(authority)),
-        ("Secret", serde_json::to_value(channel)),
-        ("Service", serde_json::to_value(service)),
-        ("Deployment", serde_json::to_value(deployment)),
-    ];
-    outcome.extend(objects.map(|(name, object)| (name.to_owned(), object.unwrap())));
+    let tier = north_south.unwrap();
+    for object in tier.objects() {
+        let name = object.metadata().name.clone().unwrap();
+        let suffix = if name.ends_with("-ca") { " ca" } else { "" };
+        let kind = format!("{}{suffix}", object.kind().as_str());
+        outcome.insert(kind, object.manifest().unwrap());
+    }
     outcome
 }
 

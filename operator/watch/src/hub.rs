@@ -10,8 +10,7 @@ use gatefleet_crds::GatewayConfig;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::Deployment,
-        core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+        core::v1::{Namespace, Pod, Secret, Service},
         discovery::v1::EndpointSlice,
         networking::v1::{Ingress, IngressClass},
     },
@@ -25,6 +24,7 @@ use tokio::{
 
 use crate::{
     View,
+    children::for_own_kinds,
     follow::{Sink, follow},
     view::{Scope, Step, Watched, compare_versions, take},
 };
@@ -173,10 +173,13 @@ impl Store {
         self.follow_kind::<Namespace>(Scope::All);
         self.follow_kind::<Service>(Scope::All);
         self.follow_kind::<EndpointSlice>(Scope::All);
-        self.follow_kind::<Deployment>(Scope::Own);
-        self.follow_kind::<ConfigMap>(Scope::Own);
-        self.follow_kind::<ServiceAccount>(Scope::Own);
         self.follow_kind::<Pod>(Scope::Own);
+        macro_rules! follow_child {
+            ($kind:ty => $($path:ident).+) => {
+                self.follow_kind::<$kind>(Scope::Own);
+            };
+        }
+        for_own_kinds!(follow_child);
     }
 
     fn follow_kind<K: Watched>(&mut self, scope: Scope) {

@@ -7,11 +7,13 @@
 //! It must not write, and must not interpret what it sees.
 
 mod backoff;
+mod children;
 mod follow;
 mod guard;
 mod hub;
 mod view;
 
 pub use backoff::Backoff;
+pub use children::Children;
 pub use hub::{Debounce, Hub, Watches, run, watches};
-pub use view::{Children, MANAGED_BY, View, Watermark, compare_versions};
+pub use view::{MANAGED_BY, View, Watermark, compare_versions};

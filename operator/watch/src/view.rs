@@ -7,11 +7,11 @@ use std::{
 };
 
 use gatefleet_crds::GatewayConfig;
+use gatefleet_infra::MANAGED_BY_LABEL;
 use gatefleet_state::{ClusterState, Shelf, is_same};
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
-        core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+        core::v1::{Namespace, Pod, Secret, Service},
         discovery::v1::EndpointSlice,
         networking::v1::{Ingress, IngressClass},
     },
@@ -20,8 +20,10 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
+use crate::children::{Children, for_own_kinds};
+
 /// Label and value that mark every object that the operator writes.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gatefleet");
+pub const MANAGED_BY: (&str, &str) = (MANAGED_BY_LABEL, "gatefleet");
 
 /// The newest resourceVersion seen per kind with group, such as `Ingress.networking.k8s.io`.
 pub type Watermark = BTreeMap<String, String>;
@@ -43,19 +45,6 @@ pub struct View {
     pub answered: BTreeSet<(String, String)>,
     /// How recent all of it is.
     pub watermark: Watermark,
-}
-
-/// Objects that carry [`MANAGED_BY`]. Services and Secrets are found in [`View::state`].
-#[derive(Clone, Debug, Default)]
-pub struct Children {
-    /// `apps/v1`
-    pub deployments: Shelf<Deployment>,
-    /// `v1`
-    pub config_maps: Shelf<ConfigMap>,
-    /// `v1`
-    pub service_accounts: Shelf<ServiceAccount>,
-    /// `v1`
-    pub pods: Shelf<Pod>,
 }
 
 /// A kind that is watched, and where it goes.
@@ -92,11 +81,16 @@ watched! {
     Namespace => state.namespaces;
     Secret => state.secrets;
     Service => state.services;
-    Deployment => children.deployments;
-    ConfigMap => children.config_maps;
-    ServiceAccount => children.service_accounts;
     Pod => children.pods;
 }
+
+/// One line of [`watched!`].
+macro_rules! watched_child {
+    ($kind:ty => $($path:ident).+) => {
+        watched! { $kind => $($path).+; }
+    };
+}
+for_own_kinds!(watched_child);
 
 impl Watched for EndpointSlice {
     fn shelf(view: &View) -> &Shelf<Self> {

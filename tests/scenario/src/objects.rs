@@ -14,6 +14,8 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("IngressClass", "networking.k8s.io", "v1", "ingressclasses", false),
     ("Deployment", "apps", "v1", "deployments", true),
     ("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", true),
+    ("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", true),
+    ("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies", true),
     ("Service", "", "v1", "services", true),
     ("ServiceAccount", "", "v1", "serviceaccounts", true),
     ("ConfigMap", "", "v1", "configmaps", true),

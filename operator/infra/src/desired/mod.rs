@@ -1,5 +1,6 @@
 //! The objects that a `GatewayConfig` leads to.
 
+mod availability;
 mod bootstrap;
 mod deployment;
 mod scheduling;
@@ -14,12 +15,15 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
 use crate::{
     check::check_tier,
+    children::{Child, ChildObject},
     names::{ChildNames, labels},
     ports::PortAllocation,
 };
@@ -77,8 +81,7 @@ pub struct Desired {
     pub east_west: Option<TierObjects>,
 }
 
-/// The objects of one tier, in the order in which they are to be applied: what pods need comes before them.
-/// Take it apart without `..`.
+/// The objects of one tier. Take it apart without `..`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TierObjects {
     /// The identity of the pods in the cluster. It has no token.
@@ -89,76 +92,55 @@ pub struct TierObjects {
     pub authority: Secret,
     /// The tier's identity towards the operator. Mounted.
     pub channel: Secret,
+    /// What may reach the pods, if that is restricted.
+    pub network_policy: Option<NetworkPolicy>,
+    /// How many pods may be evicted at a time.
+    pub disruption_budget: PodDisruptionBudget,
     /// The address of the tier, and the record of its ports.
     pub service: Service,
     /// The proxies.
     pub deployment: Deployment,
 }
 
-/// The kinds of objects that a `GatewayConfig` owns: all of them are searched when pruning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ChildKind {
-    /// `v1`
-    ServiceAccount,
-    /// `v1`
-    ConfigMap,
-    /// `v1`
-    Secret,
-    /// `v1`
-    Service,
-    /// `apps/v1`
-    Deployment,
-}
-
-impl ChildKind {
-    /// All of them, in the order of creation.
-    pub const ALL: [Self; 5] =
-        [Self::ServiceAccount, Self::ConfigMap, Self::Secret, Self::Service, Self::Deployment];
-
-    /// As in `kind:` of a manifest.
+impl Desired {
+    /// Every object that must stay, as far as it was built. An object that [`crate::children_selector`] finds, that
+    /// the `GatewayConfig` owns by UID and that is not among them is an orphan, unless its tier was not built.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ServiceAccount => "ServiceAccount",
-            Self::ConfigMap => "ConfigMap",
-            Self::Secret => "Secret",
-            Self::Service => "Service",
-            Self::Deployment => "Deployment",
+    pub fn children(&self) -> BTreeSet<Child> {
+        let Self { north_south, east_west } = self;
+        let tiers = north_south.iter().chain(east_west);
+        tiers.flat_map(TierObjects::objects).map(ChildObject::child).collect()
+    }
+
+    /// One tier, if it was built.
+    #[must_use]
+    pub fn tier(&self, tier: Tier) -> Option<&TierObjects> {
+        match tier {
+            Tier::NorthSouth => self.north_south.as_ref(),
+            Tier::EastWest => self.east_west.as_ref(),
         }
     }
 }
 
-/// One object in the namespace of its `GatewayConfig`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Child {
-    /// Its kind.
-    pub kind: ChildKind,
-    /// Its name.
-    pub name: String,
-}
-
-impl Desired {
-    /// Every object that must stay. An object that [`crate::children_selector`] finds, that the `GatewayConfig`
-    /// owns by UID and that is not among them is an orphan.
-    #[must_use]
-    pub fn children(&self) -> BTreeSet<Child> {
-        let Self { north_south, east_west } = self;
-        north_south.iter().chain(east_west).flat_map(TierObjects::children).collect()
-    }
-}
-
 impl TierObjects {
-    fn children(&self) -> [Child; 6] {
-        let Self { service_account, bootstrap, authority, channel, service, deployment } = self;
-        [
-            (ChildKind::ServiceAccount, &service_account.metadata),
-            (ChildKind::ConfigMap, &bootstrap.metadata),
-            (ChildKind::Secret, &authority.metadata),
-            (ChildKind::Secret, &channel.metadata),
-            (ChildKind::Service, &service.metadata),
-            (ChildKind::Deployment, &deployment.metadata),
-        ]
-        .map(|(kind, metadata)| Child { kind, name: metadata.name.clone().unwrap_or_default() })
+    /// All of them, in the order in which they are to be applied: what pods need comes before them.
+    #[must_use]
+    pub fn objects(&self) -> Vec<&dyn ChildObject> {
+        let Self {
+            service_account,
+            bootstrap,
+            authority,
+            channel,
+            network_policy,
+            disruption_budget,
+            service,
+            deployment,
+        } = self;
+        let mut objects: Vec<&dyn ChildObject> =
+            vec![service_account, bootstrap, authority, channel];
+        objects.extend(network_policy.iter().map(|policy| policy as &dyn ChildObject));
+        objects.extend([disruption_budget as &dyn ChildObject, service, deployment]);
+        objects
     }
 }
 
@@ -196,6 +178,8 @@ pub fn desired(
             bootstrap: bootstrap::desired_bootstrap(&scope, &operator.servers),
             authority: secrets::desired_authority(&scope, &channel),
             channel: secrets::desired_channel(&scope, &channel),
+            network_policy: availability::desired_policy(&scope, &ports),
+            disruption_budget: availability::desired_budget(&scope),
             service: service::desired_service(&scope, &ports),
             deployment: deployment::desired_deployment(&scope, &operator.proxy_image),
         })
