@@ -3,6 +3,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use k8s_openapi::{
@@ -15,6 +16,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::error::Refusal;
 
@@ -41,38 +43,75 @@ pub struct Finding {
     pub message: String,
 }
 
+/// How often an event is tried while the API server does not answer; the pauses double, to some ten seconds in all.
+const TRIES: u32 = 9;
+const FIRST_PAUSE: Duration = Duration::from_millis(40);
+/// Events that are tried again at the same time; more are dropped.
+const WAITING: usize = 256;
+
 /// Writes events. Saying the same again about the same object counts instead of adding one.
 #[derive(Clone)]
 pub struct Events {
     client: Client,
     /// The identity of this replica.
     instance: Arc<str>,
+    places: Arc<Semaphore>,
 }
 
 impl Events {
     /// Events in the name of the operator's replica `instance`.
     #[must_use]
     pub fn new(client: Client, instance: &str) -> Self {
-        Self { client, instance: instance.into() }
+        Self { client, instance: instance.into(), places: Arc::new(Semaphore::new(WAITING)) }
     }
 
-    /// Says it. A failure is logged and otherwise forgotten.
+    /// Says it. Without an answer it is tried again beside what the caller does next; a refusal is logged and otherwise
+    /// forgotten.
     pub async fn say(&self, about: &ObjectReference, finding: &Finding) {
-        if let Err(error) = self.write(about, finding).await {
-            let Finding { reason, message, .. } = finding;
-            tracing::debug!(%error, reason, message, "write Event");
+        // Events about cluster-scoped objects live in `default`.
+        let namespace = about.namespace.as_deref().unwrap_or("default");
+        let event = self.event(about, finding, namespace);
+        let Err(error) = self.write(&event, false).await else { return };
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        match place {
+            Ok(place) if Refusal::of(&error) == Refusal::Unanswered => {
+                let events = self.clone();
+                tokio::spawn(async move {
+                    events.insist(&event).await;
+                    drop(place);
+                });
+            }
+            _ => dropped(&event, &error),
         }
     }
 
-    async fn write(&self, about: &ObjectReference, finding: &Finding) -> Result<(), kube::Error> {
-        // Events about cluster-scoped objects live in `default`.
-        let namespace = about.namespace.as_deref().unwrap_or("default");
+    async fn insist(&self, event: &Event) {
+        let mut pause = FIRST_PAUSE;
+        for left in (0..TRIES - 1).rev() {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            match self.write(event, true).await {
+                Ok(()) => return,
+                Err(error) if left == 0 || Refusal::of(&error) != Refusal::Unanswered => {
+                    return dropped(event, &error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// `again`: what was tried before may have been written.
+    async fn write(&self, event: &Event, again: bool) -> Result<(), kube::Error> {
+        let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let event = self.event(about, finding, namespace);
         let name = event.metadata.name.clone().unwrap_or_default();
-        match api.create(&PostParams::default(), &event).await {
+        match api.create(&PostParams::default(), event).await {
             Err(error) if Refusal::of(&error) == Refusal::Conflict => {
-                let count = api.get(&name).await?.count.unwrap_or(1).saturating_add(1);
+                let there = api.get(&name).await?;
+                if again && is_same(&there, event) {
+                    return Ok(());
+                }
+                let count = there.count.unwrap_or(1).saturating_add(1);
                 let patch = json!({ "count": count, "lastTimestamp": event.last_timestamp });
                 api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
                 Ok(())
@@ -102,6 +141,17 @@ impl Events {
             ..Event::default()
         }
     }
+}
+
+fn dropped(event: &Event, error: &kube::Error) {
+    let Event { reason, message, .. } = event;
+    tracing::debug!(%error, ?reason, ?message, "write Event");
+}
+
+/// Whether this very saying is written already. The API server keeps whole seconds.
+fn is_same(there: &Event, event: &Event) -> bool {
+    let second = |event: &Event| event.last_timestamp.as_ref().map(|time| time.0.as_second());
+    there.reporting_instance == event.reporting_instance && second(there) == second(event)
 }
 
 /// The same finding about the same object has the same name, whoever says it and however often.

@@ -332,6 +332,21 @@ impl Reconcile<'_> {
             && Tier::ALL.into_iter().any(silent)
     }
 
+    /// Without an answer the status may have been written, and then the next look finds no transition to tell of: so it
+    /// is tried again here.
+    async fn write_status(&self, status: &Value) -> Result<GatewayConfig, WriteError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.tools.status.apply_status(self.config, status, true).await {
+                Err(error) if error.refusal == Refusal::Unanswered && pause < LAST_PAUSE => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Writes the status if it changed, and an Event for each transition.
     async fn tell(&mut self) -> Result<(), WriteError> {
         let now = Timestamp::now();
@@ -354,7 +369,7 @@ impl Reconcile<'_> {
             return Ok(());
         }
         let value = serde_json::to_value(&owned).unwrap_or_default();
-        let written = self.tools.status.apply_status(self.config, &value, true).await?;
+        let written = self.write_status(&value).await?;
         let version = written.resource_version().unwrap_or_default();
         self.outcome.written.push(Written { child: None, version });
         self.outcome.told = true;
@@ -370,6 +385,10 @@ impl Reconcile<'_> {
         Ok(())
     }
 }
+
+/// Between two tries to write a status; about 1.3 s in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(1280);
 
 /// Whether only numbers, addresses and texts differ: these may wait a second.
 fn is_same_but_counts(before: &GatewayConfigStatus, after: &GatewayConfigStatus) -> bool {
