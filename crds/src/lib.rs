@@ -26,7 +26,7 @@ mod tuning;
 mod vocabulary;
 
 pub use api_page::api_page;
-pub use availability::{DisruptionBudget, NetworkPolicy, Share};
+pub use availability::{Autoscaling, DisruptionBudget, NetworkPolicy, Scale, Share};
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
 pub use network::{

@@ -14,6 +14,7 @@ use gatefleet_names::Tier;
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -98,7 +99,9 @@ pub struct TierObjects {
     pub disruption_budget: PodDisruptionBudget,
     /// The address of the tier, and the record of its ports.
     pub service: Service,
-    /// The proxies.
+    /// What decides how many proxies run, unless that is declared.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// The proxies. Without `replicas` if there is an autoscaler.
     pub deployment: Deployment,
 }
 
@@ -134,12 +137,15 @@ impl TierObjects {
             network_policy,
             disruption_budget,
             service,
+            autoscaler,
             deployment,
         } = self;
         let mut objects: Vec<&dyn ChildObject> =
             vec![service_account, bootstrap, authority, channel];
         objects.extend(network_policy.iter().map(|policy| policy as &dyn ChildObject));
         objects.extend([disruption_budget as &dyn ChildObject, service, deployment]);
+        // After what it scales: before, it would complain of a missing target.
+        objects.extend(autoscaler.iter().map(|autoscaler| autoscaler as &dyn ChildObject));
         objects
     }
 }
@@ -181,6 +187,7 @@ pub fn desired(
             network_policy: availability::desired_policy(&scope, &ports),
             disruption_budget: availability::desired_budget(&scope),
             service: service::desired_service(&scope, &ports),
+            autoscaler: availability::desired_autoscaler(&scope),
             deployment: deployment::desired_deployment(&scope, &operator.proxy_image),
         })
     };
