@@ -4,13 +4,13 @@
 //! once, before the first stops saying any; the autoscaler's first write takes the field over from it.
 
 use gatefleet_apply::Applied;
-use gatefleet_infra::{Child, ChildKind};
+use gatefleet_infra::ChildObject;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    objects::{Halt, Present},
+    objects::{Halt, Present, manifest},
     reconcile::Reconcile,
 };
 
@@ -20,18 +20,17 @@ impl Reconcile<'_> {
     /// Applies a Deployment that does not say `replicas`. A new one says the fewest: it is handed over when it is seen.
     pub(crate) async fn apply_scaled(
         &mut self,
-        mut desired: Value,
+        deployment: &dyn ChildObject,
         seen: Option<Present>,
         autoscaler: &HorizontalPodAutoscaler,
     ) -> Result<Applied, Halt> {
-        let resource = ChildKind::Deployment.resource();
+        let (resource, mut desired) = (deployment.kind().resource(), manifest(deployment));
         let writer = &self.tools.infra;
         if seen.is_some_and(|seen| writer.is_settled(&resource, &desired, &seen.manifest)) {
             return Ok(Applied::Unchanged);
         }
         // A watch may be behind, and a number from the past must not come back.
-        let child = Child { kind: ChildKind::Deployment, name: autoscaler.name_any() };
-        let Some(live) = self.read(&child).await? else {
+        let Some(live) = self.read(deployment).await? else {
             desired["spec"]["replicas"] = autoscaler.spec.min_replicas.into();
             return Ok(self.tools.infra.apply(&resource, desired, None).await?);
         };
@@ -39,7 +38,7 @@ impl Reconcile<'_> {
         if self.tools.infra.owns(&live.manifest, &REPLICAS) {
             let held = json!({
                 "metadata": {
-                    "name": child.name, "namespace": self.namespace(), "resourceVersion": version,
+                    "name": live.metadata.name, "namespace": self.namespace(), "resourceVersion": version,
                 },
                 "spec": { "replicas": live.manifest["spec"]["replicas"] },
             });

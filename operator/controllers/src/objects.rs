@@ -1,11 +1,15 @@
 //! The objects of a fleet: written as they should be, deleted when nothing declares them any more.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use gatefleet_apply::{Applied, WriteError};
-use gatefleet_crds::{GatewayConfig, Reason};
+use gatefleet_crds::{GROUP, GatewayConfig, Reason};
 use gatefleet_infra::{
-    Child, ChildKind, ChildObject, Desired, Problem, TIER_LABEL, TierObjects, tier_spec,
+    Child, ChildKind, ChildNames, ChildObject, Desired, FLEET_LABEL, Problem, TIER_LABEL,
+    TierObjects, labels, tier_spec,
 };
 use gatefleet_names::Tier;
 use gatefleet_watch::MANAGED_BY;
@@ -54,48 +58,70 @@ impl Reconcile<'_> {
     /// In the order in which pods need them; the first failure ends the tier's turn, not the other tier's.
     pub(crate) async fn apply_tier(&mut self, tier: &TierObjects) -> Result<(), Halt> {
         for object in tier.objects() {
-            let child = object.child();
-            let present = self.present(&child).await?;
+            let present = self.present(object).await?;
             let applied = match &tier.autoscaler {
-                Some(autoscaler) if child.kind == ChildKind::Deployment => {
-                    self.apply_scaled(manifest(object), present, autoscaler).await?
+                Some(autoscaler) if object.kind() == ChildKind::Deployment => {
+                    self.apply_scaled(object, present, autoscaler).await?
                 }
                 _ => {
                     let present = present.as_ref().map(|present| &present.manifest);
-                    let resource = child.kind.resource();
+                    let resource = object.kind().resource();
                     self.tools.infra.apply(&resource, manifest(object), present).await?
                 }
             };
-            self.note(child, applied);
+            self.note(object.child(), applied);
         }
         Ok(())
     }
 
-    /// What stands under the name of `child`. Somebody else's is left alone, and told.
-    async fn present(&mut self, child: &Child) -> Result<Option<Present>, Halt> {
-        let seen = self.view().child(child.kind, self.namespace(), &child.name);
+    /// What stands under the name of `wanted`. Somebody else's is left alone, and told.
+    async fn present(&mut self, wanted: &dyn ChildObject) -> Result<Option<Present>, Halt> {
+        let Child { kind, name } = wanted.child();
+        let seen = self.view().child(kind, self.namespace(), &name);
         match seen.map(Present::from) {
-            Some(seen) => self.unless_foreign(child, Some(seen)),
+            Some(seen) => self.unless_foreign(wanted, Some(seen)),
             // Absence in a view is no proof: only objects with the operator's label are watched.
-            None => self.read(child).await,
+            None => self.read(wanted).await,
         }
     }
 
     /// The same, as it is now.
-    pub(crate) async fn read(&mut self, child: &Child) -> Result<Option<Present>, Halt> {
-        let resource = child.kind.resource();
-        let found = self.tools.infra.read(&resource, self.namespace(), &child.name).await?;
-        self.unless_foreign(child, found.map(Present::from))
+    pub(crate) async fn read(&mut self, wanted: &dyn ChildObject) -> Result<Option<Present>, Halt> {
+        let Child { kind, name } = wanted.child();
+        let found = self.tools.infra.read(&kind.resource(), self.namespace(), &name).await?;
+        self.unless_foreign(wanted, found.map(Present::from))
     }
 
     fn unless_foreign(
         &mut self,
-        child: &Child,
+        wanted: &dyn ChildObject,
         present: Option<Present>,
     ) -> Result<Option<Present>, Halt> {
-        if present.as_ref().is_none_or(|present| self.is_ours(&present.metadata)) {
+        let labels = wanted.metadata().labels.as_ref();
+        if present.as_ref().is_none_or(|present| self.is_ours(labels, &present.metadata)) {
             return Ok(present);
         }
+        self.taken(&wanted.child());
+        Err(Halt::NameTaken)
+    }
+
+    /// Whether one of the Secrets that a tier's identity is read from is somebody else's: then it is told.
+    pub(crate) fn has_foreign_secret(&mut self, tier: Tier) -> bool {
+        let fleet = self.config.metadata.name.as_deref().unwrap_or_default();
+        let (names, labels) = (ChildNames::new(fleet, tier), labels(fleet, tier));
+        let children =
+            [names.authority, names.channel].map(|name| Child { kind: ChildKind::Secret, name });
+        let foreign = children.into_iter().find(|child| {
+            let seen = self.view().child(child.kind, self.namespace(), &child.name);
+            seen.is_some_and(|seen| !self.is_ours(Some(&labels), seen.metadata()))
+        });
+        if let Some(foreign) = &foreign {
+            self.taken(foreign);
+        }
+        foreign.is_some()
+    }
+
+    fn taken(&mut self, child: &Child) {
         self.look_again(FOREIGN);
         self.problems.push(Problem {
             reason: Reason::NameTaken,
@@ -103,7 +129,6 @@ impl Reconcile<'_> {
                 "{child} exists and is not of this GatewayConfig: rename or delete it, or choose another name",
             ),
         });
-        Err(Halt::NameTaken)
     }
 
     fn note(&mut self, child: Child, applied: Applied) {
@@ -115,18 +140,22 @@ impl Reconcile<'_> {
         }
     }
 
-    /// Written by this operator for this GatewayConfig, or for a deleted one of the same name.
-    fn is_ours(&self, present: &ObjectMeta) -> bool {
-        let mut controllers = present
-            .owner_references
-            .iter()
-            .flatten()
-            .filter(|owner| owner.controller == Some(true));
-        is_marked(present)
-            && controllers.all(|owner| {
-                owner.kind == "GatewayConfig"
-                    && Some(&owner.name) == self.config.metadata.name.as_ref()
-            })
+    /// Written by this operator for this GatewayConfig, or for a deleted one of the same name, which may have left it
+    /// without an owner: then the labels must say so.
+    fn is_ours(&self, labels: Option<&BTreeMap<String, String>>, present: &ObjectMeta) -> bool {
+        let ours = &self.config.metadata;
+        let mut owners = present.owner_references.iter().flatten();
+        let mut controllers = owners.clone().filter(|owner| owner.controller == Some(true));
+        let is_left_by_us = controllers.all(|owner| {
+            let group = owner.api_version.split('/').next();
+            (group, owner.kind.as_str()) == (Some(GROUP), "GatewayConfig")
+                && Some(&owner.name) == ours.name.as_ref()
+        });
+        let says_so = [MANAGED_BY.0, FLEET_LABEL, TIER_LABEL].iter().all(|key| {
+            let value = |labels: Option<&BTreeMap<String, String>>| labels?.get(*key).cloned();
+            value(labels).is_some() && value(labels) == value(present.labels.as_ref())
+        });
+        is_left_by_us && (says_so || owners.any(|owner| Some(&owner.uid) == ours.uid.as_ref()))
     }
 
     /// Deletes what is no longer declared: dependents before what they need.
@@ -195,6 +224,6 @@ fn is_marked(meta: &ObjectMeta) -> bool {
     mark.is_some_and(|value| value == MANAGED_BY.1)
 }
 
-fn manifest(object: &dyn ChildObject) -> Value {
+pub(crate) fn manifest(object: &dyn ChildObject) -> Value {
     object.manifest().unwrap_or_default()
 }

@@ -133,6 +133,9 @@ impl Reconcile<'_> {
         let spec = tier_spec(self.config, tier)?;
         let key = fleet_of(self.config).tier(tier);
         let names = ChildNames::new(&key.fleet.name, tier);
+        if self.has_foreign_secret(tier) {
+            return None;
+        }
         let record = self.view().state.services.get(self.namespace(), &names.base);
         let ports = allocate_ports(record.map(|s| &**s), &spec.listeners, Timestamp::now());
         match self.channel(&key, &names) {
