@@ -40,8 +40,8 @@ pub use scheduling::{
 };
 pub use size::Size;
 pub use spec::{
-    AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, NamespaceSelector,
-    Observability, PodSpec, TierSpec,
+    AccessLog, AccessLogFormat, DeletionPolicy, GatewayConfig, GatewayConfigSpec, IngressSpec,
+    NamespaceSelector, Observability, PodSpec, TierSpec,
 };
 pub use status::{GatewayConfigStatus, ListenerStatus, RouteProblem, RoutesStatus, TierStatus};
 pub use tuning::{Drain, Limits, Timeouts};

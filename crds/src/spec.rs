@@ -83,6 +83,21 @@ pub struct GatewayConfigSpec {
     /// What the proxies tell about the traffic.
     #[serde(default)]
     pub observability: Observability,
+    /// What happens to the objects of the fleet when the `GatewayConfig` is deleted: `Delete`, or `Retain`: they stay, and
+    /// proxies that run serve what they hold, but a new one gets no configuration and is never ready. A
+    /// `GatewayConfig` of the same name takes them up again. Default: `Delete`. Example: `Retain`.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What happens to the objects of a fleet when its `GatewayConfig` is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They are deleted.
+    #[default]
+    Delete,
+    /// They stay.
+    Retain,
 }
 
 /// One tier: a Deployment of proxies and the Service in front of them.

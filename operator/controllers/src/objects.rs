@@ -8,8 +8,8 @@ use std::{
 use gatefleet_apply::{Applied, WriteError};
 use gatefleet_crds::{GROUP, GatewayConfig, Reason};
 use gatefleet_infra::{
-    Child, ChildKind, ChildNames, ChildObject, Desired, FLEET_LABEL, Problem, TIER_LABEL,
-    TierObjects, labels, tier_spec,
+    Child, ChildKind, ChildNames, ChildObject, Desired, FLEET_LABEL, Problem, RETAINED_LABEL,
+    TIER_LABEL, TierObjects, labels, tier_spec,
 };
 use gatefleet_names::Tier;
 use gatefleet_watch::MANAGED_BY;
@@ -144,8 +144,8 @@ impl Reconcile<'_> {
     /// without an owner: then the labels must say so.
     fn is_ours(&self, labels: Option<&BTreeMap<String, String>>, present: &ObjectMeta) -> bool {
         let ours = &self.config.metadata;
-        let mut owners = present.owner_references.iter().flatten();
-        let mut controllers = owners.clone().filter(|owner| owner.controller == Some(true));
+        let owners = present.owner_references.iter().flatten();
+        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
         let is_left_by_us = controllers.all(|owner| {
             let group = owner.api_version.split('/').next();
             (group, owner.kind.as_str()) == (Some(GROUP), "GatewayConfig")
@@ -155,7 +155,15 @@ impl Reconcile<'_> {
             let value = |labels: Option<&BTreeMap<String, String>>| labels?.get(*key).cloned();
             value(labels).is_some() && value(labels) == value(present.labels.as_ref())
         });
-        is_left_by_us && (says_so || owners.any(|owner| Some(&owner.uid) == ours.uid.as_ref()))
+        is_left_by_us && (says_so || self.is_of_this_one(present))
+    }
+
+    /// Written for this very GatewayConfig, and for no namesake.
+    fn is_of_this_one(&self, present: &ObjectMeta) -> bool {
+        let Some(ours) = &self.config.metadata.uid else { return false };
+        let retained = present.labels.as_ref().and_then(|labels| labels.get(RETAINED_LABEL));
+        let mut owners = present.owner_references.iter().flatten();
+        retained == Some(ours) || owners.any(|owner| owner.uid == *ours)
     }
 
     /// Deletes what is no longer declared: dependents before what they need.
@@ -179,10 +187,9 @@ impl Reconcile<'_> {
 
     fn is_orphan(&self, object: &dyn ChildObject, kept: &Kept) -> bool {
         let meta = object.metadata();
-        let mut owners = meta.owner_references.iter().flatten();
         is_marked(meta)
             && meta.deletion_timestamp.is_none()
-            && owners.any(|owner| Some(&owner.uid) == self.config.metadata.uid.as_ref())
+            && self.is_of_this_one(meta)
             && !kept.has(object)
     }
 

@@ -55,6 +55,8 @@ enum Step {
     Evict { of: String, allowed: usize },
     /// Somebody deletes objects.
     Delete(Vec<String>),
+    /// The same, and everything that they own before them.
+    DeleteFirstDependents(Vec<String>),
     /// Somebody makes a Secret with a new certificate for these names.
     Certificate { secret: String, names: Vec<String> },
     /// The proxies refuse resources whose names begin so, for this reason. Empty: none.
@@ -188,7 +190,10 @@ impl Telling {
             Step::Scale { object, replicas } => scale(&client, object, *replicas).await?,
             Step::Cpu { of, usage } => pods::measure(&client, of, usage).await?,
             Step::Evict { of, allowed } => pods::evict(&client, of, *allowed).await?,
-            Step::Delete(all) => delete(&client, all).await?,
+            Step::Delete(all) => delete(&client, all, &DeleteParams::default()).await?,
+            Step::DeleteFirstDependents(all) => {
+                delete(&client, all, &DeleteParams::foreground()).await?;
+            }
             Step::Certificate { secret, names } => {
                 objects::apply(&client, &certificate(secret, names)).await?;
             }
@@ -377,10 +382,10 @@ impl Telling {
     }
 }
 
-async fn delete(client: &Client, names: &[String]) -> Result<(), String> {
+async fn delete(client: &Client, names: &[String], how: &DeleteParams) -> Result<(), String> {
     for name in names {
         let name = Name::parse(name);
-        let deleted = name.api(client).delete(&name.name, &DeleteParams::default()).await;
+        let deleted = name.api(client).delete(&name.name, how).await;
         deleted.map_err(|error| format!("delete {name:?}: {error}"))?;
     }
     Ok(())

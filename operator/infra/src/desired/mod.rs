@@ -9,7 +9,7 @@ mod service;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use gatefleet_crds::{GROUP, GatewayConfig, TierSpec, VERSION};
+use gatefleet_crds::{DeletionPolicy, GROUP, GatewayConfig, TierSpec, VERSION};
 use gatefleet_names::Tier;
 use k8s_openapi::{
     api::{
@@ -25,7 +25,7 @@ use k8s_openapi::{
 use crate::{
     check::check_tier,
     children::{Child, ChildObject},
-    names::{ChildNames, labels},
+    names::{ChildNames, RETAINED_LABEL, labels},
     ports::PortAllocation,
 };
 
@@ -202,6 +202,7 @@ pub(crate) struct TierScope<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) names: ChildNames,
     owner: OwnerReference,
+    deletion: DeletionPolicy,
 }
 
 impl<'a> TierScope<'a> {
@@ -222,18 +223,28 @@ impl<'a> TierScope<'a> {
                 controller: Some(true),
                 block_owner_deletion: Some(true),
             },
+            deletion: config.spec.deletion_policy,
         }
     }
 
-    /// Metadata of an object that the `GatewayConfig` owns.
+    /// Metadata of an object that the `GatewayConfig` owns. What is to outlive it names no owner from the first: a
+    /// reference that is taken off at the end comes too late for a foreground deletion, and for an operator that
+    /// does not run.
     pub(crate) fn metadata(&self, name: &str) -> ObjectMeta {
-        ObjectMeta {
+        let mut metadata = ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(self.namespace.to_owned()),
-            labels: Some(labels(self.fleet, self.tier)),
-            owner_references: Some(vec![self.owner.clone()]),
             ..ObjectMeta::default()
+        };
+        let mut labels = labels(self.fleet, self.tier);
+        match self.deletion {
+            DeletionPolicy::Delete => metadata.owner_references = Some(vec![self.owner.clone()]),
+            DeletionPolicy::Retain => {
+                labels.insert(RETAINED_LABEL.to_owned(), self.owner.uid.clone());
+            }
         }
+        metadata.labels = Some(labels);
+        metadata
     }
 }
 
