@@ -1,4 +1,4 @@
-//! What keeps a tier served while the cluster moves pods, and who may reach them.
+//! How many proxies there are, what keeps them while the cluster moves pods, and who may reach them.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,48 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::rules::rules;
+use crate::{TierSpec, rules::rules};
+
+/// As many proxies as their CPU needs, by a `HorizontalPodAutoscaler`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules(&[(
+    "self.minReplicas <= self.maxReplicas",
+    "minReplicas exceeds maxReplicas: lower the one or raise the other",
+)])))]
+pub struct Autoscaling {
+    /// At least so many proxies run; a new tier begins with them. Default: `2`. Example: `3`.
+    #[serde(default = "Autoscaling::default_min_replicas")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub min_replicas: u16,
+    /// At most so many proxies run. Required. Example: `10`.
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub max_replicas: u16,
+    /// The mean CPU of the proxies that the autoscaler aims at, in percent of the CPU that each requests (`size`,
+    /// `resources.requests.cpu`). Above 100 it counts on idle CPU of the nodes. Default: `80`. Example: `60`.
+    #[serde(rename = "targetCPUUtilization", default = "Autoscaling::default_utilization")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub target_cpu_utilization: u16,
+}
+
+impl Autoscaling {
+    const fn default_min_replicas() -> u16 {
+        TierSpec::DEFAULT_REPLICAS
+    }
+
+    const fn default_utilization() -> u16 {
+        80
+    }
+}
+
+/// Who decides how many proxies run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale<'a> {
+    /// The declaration.
+    Fixed(u16),
+    /// An autoscaler. The operator then never says it.
+    Automatic(&'a Autoscaling),
+}
 
 /// A part of a tier's proxies: a whole number, or a percentage, which is rounded up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ mod tuning;
 mod vocabulary;
 
 pub use api_page::api_page;
-pub use availability::{DisruptionBudget, NetworkPolicy, Share};
+pub use availability::{Autoscaling, DisruptionBudget, NetworkPolicy, Scale, Share};
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
 pub use network::{
@@ -40,8 +40,8 @@ pub use scheduling::{
 };
 pub use size::Size;
 pub use spec::{
-    AccessLog, AccessLogFormat, GatewayConfig, GatewayConfigSpec, IngressSpec, NamespaceSelector,
-    Observability, PodSpec, TierSpec,
+    AccessLog, AccessLogFormat, DeletionPolicy, GatewayConfig, GatewayConfigSpec, IngressSpec,
+    NamespaceSelector, Observability, PodSpec, TierSpec,
 };
 pub use status::{GatewayConfigStatus, ListenerStatus, RouteProblem, RoutesStatus, TierStatus};
 pub use tuning::{Drain, Limits, Timeouts};

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Affinity, ClientIpDetection, DisruptionBudget, Drain, GatewayConfigStatus, Limits, Listener,
-    NetworkPolicy, Resources, ServiceSpec, Size, SpreadConstraint, Timeouts, TlsSpec, Toleration,
-    rules::rules,
+    Affinity, Autoscaling, ClientIpDetection, DisruptionBudget, Drain, GatewayConfigStatus, Limits,
+    Listener, NetworkPolicy, Resources, Scale, ServiceSpec, Size, SpreadConstraint, Timeouts,
+    TlsSpec, Toleration, rules::rules,
 };
 
 /// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
@@ -83,19 +83,47 @@ pub struct GatewayConfigSpec {
     /// What the proxies tell about the traffic.
     #[serde(default)]
     pub observability: Observability,
+    /// What happens to the objects of the fleet when the `GatewayConfig` is deleted: `Delete`, or `Retain`: they stay, and
+    /// proxies that run serve what they hold, but a new one gets no configuration and is never ready. A
+    /// `GatewayConfig` of the same name takes them up again. Default: `Delete`. Example: `Retain`.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What happens to the objects of a fleet when its `GatewayConfig` is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They are deleted.
+    #[default]
+    Delete,
+    /// They stay.
+    Retain,
 }
 
 /// One tier: a Deployment of proxies and the Service in front of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
-    "!has(self.size) || !has(self.resources)",
-    "size and resources both say what each proxy gets: keep one of them",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        "!has(self.size) || !has(self.resources)",
+        "size and resources both say what each proxy gets: keep one of them",
+    ),
+    (
+        "!has(self.replicas) || !has(self.autoscaling)",
+        "replicas and autoscaling both say how many proxies run: keep one of them",
+    ),
+])))]
 pub struct TierSpec {
-    /// How many proxies run. Without any, remove the tier instead. Default: `2`. Example: `3`.
+    /// How many proxies run. Without any, remove the tier instead. It stands instead of `autoscaling`.
+    /// Default: `2` without `autoscaling`. Example: `3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 1000))]
-    pub replicas: u16,
+    pub replicas: Option<u16>,
+    /// Lets an autoscaler decide how many proxies run. Switched on, it begins with as many as there are. Without it,
+    /// `replicas` decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Autoscaling")]
+    pub autoscaling: Option<Autoscaling>,
     /// CPU and memory of each proxy in one word: `2c4g` requests 2 CPUs and 4 GiB and limits memory to 4 GiB;
     /// likewise `4c8g`, `8c16g`, `16c32g`. CPU is not limited; a proxy runs as many threads as its size has CPUs.
     /// It stands instead of `resources`. Default: absent, `resources` decides. Example: `2c4g`.
@@ -148,7 +176,8 @@ pub struct TierSpec {
 impl Default for TierSpec {
     fn default() -> Self {
         Self {
-            replicas: 2,
+            replicas: None,
+            autoscaling: None,
             size: None,
             resources: None,
             service: ServiceSpec::default(),
@@ -166,6 +195,18 @@ impl Default for TierSpec {
 }
 
 impl TierSpec {
+    /// How many proxies run when nothing says it.
+    pub(crate) const DEFAULT_REPLICAS: u16 = 2;
+
+    /// Who decides how many proxies run.
+    #[must_use]
+    pub fn scale(&self) -> Scale<'_> {
+        match &self.autoscaling {
+            Some(autoscaling) => Scale::Automatic(autoscaling),
+            None => Scale::Fixed(self.replicas.unwrap_or(Self::DEFAULT_REPLICAS)),
+        }
+    }
+
     /// What each proxy gets, however it is declared.
     #[must_use]
     pub fn effective_resources(&self) -> Resources {

@@ -70,6 +70,8 @@ pub enum ConditionType {
     Listening,
     /// Present while a ready proxy has no stream to the operator. Changes nothing else.
     ConfigurationStale,
+    /// Present while an autoscaler cannot scale its tier. Changes nothing else.
+    AutoscalerInactive,
     /// Present while the operator works towards Ready (kstatus).
     Reconciling,
     /// Present while somebody must act (kstatus).
@@ -78,13 +80,14 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All of them, in the order in which they are written.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ready,
         Self::Accepted,
         Self::Available,
         Self::CertificatesReady,
         Self::Listening,
         Self::ConfigurationStale,
+        Self::AutoscalerInactive,
         Self::Reconciling,
         Self::Stalled,
     ];
@@ -99,6 +102,7 @@ impl ConditionType {
             Self::CertificatesReady => "CertificatesReady",
             Self::Listening => "Listening",
             Self::ConfigurationStale => "ConfigurationStale",
+            Self::AutoscalerInactive => "AutoscalerInactive",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }
@@ -107,7 +111,13 @@ impl ConditionType {
     /// Whether the condition is absent instead of False (kstatus: abnormal when present).
     #[must_use]
     pub const fn is_abnormal(self) -> bool {
-        matches!(self, Self::ConfigurationStale | Self::Reconciling | Self::Stalled)
+        self.is_aside() || matches!(self, Self::Reconciling | Self::Stalled)
+    }
+
+    /// Whether it is present by the way: no other condition and no phase follows from it.
+    #[must_use]
+    pub const fn is_aside(self) -> bool {
+        matches!(self, Self::ConfigurationStale | Self::AutoscalerInactive)
     }
 
     pub(crate) const fn meaning(self) -> &'static str {
@@ -125,6 +135,9 @@ impl ConditionType {
             }
             Self::ConfigurationStale => {
                 "present while a ready proxy has had no stream to the operator for 30 seconds; the proxy goes on serving what it holds"
+            }
+            Self::AutoscalerInactive => {
+                "present while an autoscaler has been unable to scale its tier for 2 minutes; the number of proxies stays"
             }
             Self::Reconciling => "present while the operator works towards Ready",
             Self::Stalled => "present while somebody must act",
@@ -182,11 +195,13 @@ pub enum Reason {
     ConfigurationRefused,
     /// A ready proxy has no stream to the operator.
     ProxyWithoutStream,
+    /// An autoscaler cannot scale its tier.
+    AutoscalerInactive,
 }
 
 impl Reason {
     /// All of them: good news, on the way, somebody must act, by the way.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::TiersAvailable,
         Self::CertificatesIssued,
@@ -203,6 +218,7 @@ impl Reason {
         Self::AuthorityInvalid,
         Self::ConfigurationRefused,
         Self::ProxyWithoutStream,
+        Self::AutoscalerInactive,
     ];
 
     /// As in `reason` of a condition.
@@ -225,6 +241,7 @@ impl Reason {
             Self::AuthorityInvalid => "AuthorityInvalid",
             Self::ConfigurationRefused => "ConfigurationRefused",
             Self::ProxyWithoutStream => "ProxyWithoutStream",
+            Self::AutoscalerInactive => "AutoscalerInactive",
         }
     }
 
@@ -246,7 +263,8 @@ impl Reason {
     #[must_use]
     pub const fn conditions(self) -> &'static [ConditionType] {
         use ConditionType::{
-            Accepted, Available, CertificatesReady, ConfigurationStale, Listening,
+            Accepted, AutoscalerInactive, Available, CertificatesReady, ConfigurationStale,
+            Listening,
         };
         match self {
             Self::Accepted
@@ -265,6 +283,7 @@ impl Reason {
             | Self::AwaitingAcknowledgement
             | Self::ConfigurationRefused => &[Listening],
             Self::ProxyWithoutStream => &[ConfigurationStale],
+            Self::AutoscalerInactive => &[AutoscalerInactive],
         }
     }
 
@@ -316,6 +335,9 @@ impl Reason {
             Self::ProxyWithoutStream => {
                 "A ready proxy has had no stream to the operator for 30 seconds. It serves what it holds, but learns of no change."
             }
+            Self::AutoscalerInactive => {
+                "The HorizontalPodAutoscaler of a tier says for 2 minutes that it cannot scale; the message repeats why. The number of proxies stays."
+            }
         }
     }
 
@@ -356,6 +378,9 @@ impl Reason {
             Self::ConfigurationRefused => "Correct what the message names.",
             Self::ProxyWithoutStream => {
                 "Read that pod's log; usual causes are a network policy between it and the operator, or an overloaded node."
+            }
+            Self::AutoscalerInactive => {
+                "Install what serves `metrics.k8s.io` (metrics-server) if the cluster has none, or say `replicas` instead of `autoscaling`."
             }
         }
     }

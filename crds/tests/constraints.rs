@@ -104,6 +104,10 @@ fn at(path: &[&str], value: Value) -> Value {
         }
         (name, rest) if name.ends_with("[]") => json!([at(rest, value)]),
         ("labels" | "matchLabels" | "nodeSelector", ["*"]) => json!({"team": value}),
+        ("autoscaling", ["maxReplicas"]) if value.is_null() => json!({}),
+        ("autoscaling", ["minReplicas"]) => json!({"minReplicas": value, "maxReplicas": 1000}),
+        ("autoscaling", ["maxReplicas"]) => json!({"minReplicas": 1, "maxReplicas": value}),
+        ("autoscaling", [field]) => json!({*field: value, "maxReplicas": 9}),
         ("clientIPDetection", ["hops"]) => json!({"hops": value, "trustedProxies": ["10.0.0.0/8"]}),
         (_, rest) => at(rest, value),
     };

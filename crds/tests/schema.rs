@@ -115,6 +115,7 @@ fn ordinary_declarations_are_accepted() {
         "{northSouth: {}, ingress: {ingressClass: my.class-2}}",
         "{northSouth: {resources: {requests: {cpu: 2, memory: 1Gi}, limits: {cpu: '2', memory: 1073741824}}}}",
         "{northSouth: {size: 8c16g}, eastWest: {resources: {}}}",
+        "{northSouth: {autoscaling: {maxReplicas: 2}, podDisruptionBudget: {maxUnavailable: '3'}}, eastWest: {autoscaling: {minReplicas: 5, maxReplicas: 5, targetCPUUtilization: 150}}}",
         "{northSouth: {pod: {tolerations: [{operator: Exists}, {key: a}, {key: a, value: '', effect: NoExecute, tolerationSeconds: 0}]}}}",
         "{northSouth: {pod: {affinity: {podAffinity: {}}, nodeSelector: {a: ''}, topologySpreadConstraints: [{topologyKey: a}, {topologyKey: b, maxSkew: 9}]}}}",
         "{northSouth: {service: {type: LoadBalancer, ipFamilies: [IPv6, IPv4], ipFamilyPolicy: RequireDualStack, annotations: {a/b: c}}}}",
@@ -156,6 +157,9 @@ fn every_example_is_accepted() {
                     };
                     element.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
                     json!({name: [element]})
+                }
+                None if ["minReplicas", "targetCPUUtilization"].contains(name) => {
+                    json!({*name: value, "maxReplicas": 10})
                 }
                 // Hops alone are refused.
                 None if *name == "hops" => json!({"hops": value, "trustedProxies": ["10.0.0.0/8"]}),

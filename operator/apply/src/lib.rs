@@ -13,5 +13,5 @@ mod writer;
 
 pub use error::{Action, Refusal, WriteError};
 pub use events::{Events, Finding, Weight};
-pub use settled::is_settled;
+pub use settled::{is_settled, owns};
 pub use writer::{Applied, Writable, Writer};

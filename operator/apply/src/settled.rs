@@ -19,6 +19,15 @@ pub fn is_settled(desired: &Value, observed: &Value, manager: &str) -> bool {
     members(&wanted, observed, Some(owned))
 }
 
+/// Whether `manager` said the value at `path` with its last apply, and nobody took it over since.
+#[must_use]
+pub fn owns(observed: &Value, manager: &str, path: &[&str]) -> bool {
+    let fields = observed.as_object().and_then(|observed| owned_fields(observed, manager));
+    let steps = path.iter().map(|name| format!("f:{name}"));
+    let found = steps.fold(fields, |fields, step| fields?.get(&step)?.as_object());
+    found.is_some()
+}
+
 fn owned_fields<'a>(
     observed: &'a Map<String, Value>,
     manager: &str,

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Action, Refusal, WriteError},
-    settled::is_settled,
+    settled::{is_settled, owns},
 };
 
 /// What an apply did.
@@ -88,15 +88,48 @@ impl Writer {
         if observed.is_some_and(|observed| is_settled(&body, observed, self.manager)) {
             return Ok(Applied::Unchanged);
         }
+        let written = self.send(resource, &body, &PatchParams::apply(self.manager).force()).await?;
+        Ok(Applied::Written(Box::new(written)))
+    }
+
+    /// Becomes a manager of these fields, beside those that have said the same.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not take it: also when somebody manages one of them with another value, or when the
+    /// object has another `resourceVersion` than `fields`.
+    pub async fn share(
+        &self,
+        resource: &ApiResource,
+        fields: Value,
+    ) -> Result<DynamicObject, WriteError> {
+        let body = manifest(resource, fields);
+        self.send(resource, &body, &PatchParams::apply(self.manager)).await
+    }
+
+    /// Whether [`Writer::apply`] would send nothing.
+    #[must_use]
+    pub fn is_settled(&self, resource: &ApiResource, desired: &Value, observed: &Value) -> bool {
+        is_settled(&manifest(resource, desired.clone()), observed, self.manager)
+    }
+
+    /// Whether this manager said the value at `path` with its last apply, and nobody took it over since.
+    #[must_use]
+    pub fn owns(&self, observed: &Value, path: &[&str]) -> bool {
+        owns(observed, self.manager, path)
+    }
+
+    async fn send(
+        &self,
+        resource: &ApiResource,
+        body: &Value,
+        params: &PatchParams,
+    ) -> Result<DynamicObject, WriteError> {
         let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-        let action = action("apply", resource, namespace, name);
-        let params = PatchParams::apply(self.manager).force();
         self.writes.fetch_add(1, Relaxed);
-        let api = self.api(resource, namespace);
-        let written = api.patch(name, &params, &Patch::Apply(&body)).await;
-        let written = written.map_err(|error| WriteError::new(action, &error))?;
-        Ok(Applied::Written(Box::new(written)))
+        let written = self.api(resource, namespace).patch(name, params, &Patch::Apply(body)).await;
+        written.map_err(|error| WriteError::new(action("apply", resource, namespace, name), &error))
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

@@ -6,9 +6,11 @@
 //! having seen an event; nothing is deleted on the evidence of absence.
 
 mod fleets;
+mod handover;
 mod health;
 mod identity;
 mod ingresses;
+mod objects;
 mod observe;
 mod options;
 mod queue;

@@ -99,6 +99,12 @@ impl Sight {
         TierObservation {
             service: state.services.get(namespace, &names.base).map(|s| (**s).clone()),
             deployment: deployment.map(|d| (**d).clone()),
+            autoscaler: self
+                .view
+                .children
+                .autoscalers
+                .get(namespace, &names.base)
+                .map(|a| (**a).clone()),
             pods: pods.collect(),
             certificate_issued: state.secrets.get(namespace, &names.channel).is_some(),
         }

@@ -1,28 +1,27 @@
 //! One fleet, once: build, apply, prune, observe, tell.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use gatefleet_apply::{Applied, Events, Finding, Refusal, Weight, WriteError, Writer};
+use gatefleet_apply::{Events, Finding, Refusal, Weight, WriteError, Writer};
 use gatefleet_crds::{EventType, GatewayConfig, GatewayConfigStatus, Reason};
 use gatefleet_distribute::Publisher;
 use gatefleet_infra::{
-    ChannelMaterial, Child, ChildKind, ChildNames, ChildObject, Desired, Operator, Problem,
-    TIER_LABEL, TierInputs, TierObjects, allocate_ports, owned_status, recheck_after, status,
-    tier_spec, transitions,
+    ChannelMaterial, Child, ChildNames, Desired, Operator, Problem, TierInputs, allocate_ports,
+    owned_status, recheck_after, status, tier_spec, transitions,
 };
 use gatefleet_names::{Tier, TierKey};
-use gatefleet_watch::{MANAGED_BY, View};
+use gatefleet_watch::View;
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Resource, ResourceExt, api::ApiResource};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
 
 use crate::{
     identity,
+    objects::Halt,
     observe::{Sight, fleet_of},
 };
 
@@ -30,6 +29,8 @@ use crate::{
 pub(crate) struct Tools {
     /// Field manager `gatefleet-infra`.
     pub(crate) infra: Writer,
+    /// Field manager `gatefleet-replicas`: holds `replicas` until an autoscaler takes them over.
+    pub(crate) replicas: Writer,
     /// Field manager `gatefleet-status`.
     pub(crate) status: Writer,
     pub(crate) events: Events,
@@ -68,20 +69,7 @@ pub(crate) struct Outcome {
 /// How long a new process believes the status that it found rather than proxies that may not have found it yet.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often it is asked whether somebody else's object still takes a name.
-const FOREIGN: Duration = Duration::from_secs(5);
-
-/// Why a tier's turn ends early. Pods do not run with what is somebody else's.
-enum Halt {
-    /// Told as a problem.
-    NameTaken,
-    Write(WriteError),
-}
-
-impl From<WriteError> for Halt {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
-}
+pub(crate) const FOREIGN: Duration = Duration::from_secs(5);
 
 /// One reconcile under way.
 pub(crate) struct Reconcile<'a> {
@@ -104,14 +92,15 @@ impl Reconcile<'_> {
             }
         }
         let desired = self.desired(&mut inputs);
+        // First: an autoscaler that is no longer wanted must not go on beside what is declared.
+        if let Err(error) = self.prune(&desired).await {
+            self.failed(&error);
+        }
         for objects in Tier::ALL.into_iter().filter_map(|tier| desired.tier(tier)) {
             match self.apply_tier(objects).await {
                 Ok(()) | Err(Halt::NameTaken) => {}
                 Err(Halt::Write(error)) => self.failed(&error),
             }
-        }
-        if let Err(error) = self.prune(&desired).await {
-            self.failed(&error);
         }
         if let Err(error) = self.tell().await {
             self.failed(&error);
@@ -131,11 +120,11 @@ impl Reconcile<'_> {
         gatefleet_infra::desired(&config, &self.tools.operator, |tier| inputs.remove(&tier))
     }
 
-    fn view(&self) -> &View {
+    pub(crate) fn view(&self) -> &View {
         &self.sight.view
     }
 
-    fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.config.metadata.namespace.as_deref().unwrap_or_default()
     }
 
@@ -144,6 +133,9 @@ impl Reconcile<'_> {
         let spec = tier_spec(self.config, tier)?;
         let key = fleet_of(self.config).tier(tier);
         let names = ChildNames::new(&key.fleet.name, tier);
+        if self.has_foreign_secret(tier) {
+            return None;
+        }
         let record = self.view().state.services.get(self.namespace(), &names.base);
         let ports = allocate_ports(record.map(|s| &**s), &spec.listeners, Timestamp::now());
         match self.channel(&key, &names) {
@@ -205,101 +197,6 @@ impl Reconcile<'_> {
         }
     }
 
-    /// In the order in which pods need them; the first failure ends the tier's turn, not the other tier's.
-    async fn apply_tier(&mut self, tier: &TierObjects) -> Result<(), Halt> {
-        for object in tier.objects() {
-            self.apply(object).await?;
-        }
-        Ok(())
-    }
-
-    async fn apply(&mut self, desired: &dyn ChildObject) -> Result<(), Halt> {
-        let child = desired.child();
-        let resource = child.kind.resource();
-        let seen = self.view().child(child.kind, self.namespace(), &child.name);
-        // Absence in a view is no proof: what stands under the name may be somebody else's.
-        let present = match seen {
-            Some(seen) => Some((seen.metadata().clone(), manifest(seen))),
-            None => {
-                let found = self.tools.infra.read(&resource, self.namespace(), &child.name).await?;
-                found.map(|found| {
-                    (found.metadata.clone(), serde_json::to_value(&found).unwrap_or_default())
-                })
-            }
-        };
-        if present.as_ref().is_some_and(|(present, _)| !self.is_ours(present)) {
-            self.look_again(FOREIGN);
-            self.problems.push(Problem {
-                reason: Reason::NameTaken,
-                message: format!(
-                    "{child} exists and is not of this GatewayConfig: rename or delete it, or choose another name",
-                ),
-            });
-            return Err(Halt::NameTaken);
-        }
-        let present = present.as_ref().map(|(_, present)| present);
-        let applied = self.tools.infra.apply(&resource, manifest(desired), present).await?;
-        if let Applied::Written(written) = applied {
-            let (kind, name) = (child.kind.as_str(), &child.name);
-            tracing::info!(kind, namespace = self.namespace(), name, "applied");
-            let version = written.resource_version().unwrap_or_default();
-            self.outcome.written.push(Written { child: Some(child), version });
-        }
-        Ok(())
-    }
-
-    /// Written by this operator for this GatewayConfig, or for a deleted one of the same name.
-    fn is_ours(&self, present: &ObjectMeta) -> bool {
-        let mut controllers = present
-            .owner_references
-            .iter()
-            .flatten()
-            .filter(|owner| owner.controller == Some(true));
-        is_marked(present)
-            && controllers.all(|owner| {
-                owner.kind == "GatewayConfig"
-                    && Some(&owner.name) == self.config.metadata.name.as_ref()
-            })
-    }
-
-    /// Deletes what is no longer declared: dependents before what they need.
-    async fn prune(&mut self, desired: &Desired) -> Result<(), WriteError> {
-        let view = Arc::clone(&self.sight.view);
-        let kept = Kept::new(self.config, desired);
-        let mut orphans = Vec::new();
-        for kind in ChildKind::ALL.iter().rev() {
-            let known = view.children_in(*kind, self.namespace());
-            orphans.extend(known.into_iter().filter(|object| self.is_orphan(*object, &kept)));
-        }
-        if orphans.is_empty() || !self.is_current().await? {
-            return Ok(());
-        }
-        for orphan in orphans {
-            tracing::info!(child = %orphan.child(), namespace = self.namespace(), "prune");
-            self.tools.infra.delete(&orphan.kind().resource(), orphan.metadata()).await?;
-        }
-        Ok(())
-    }
-
-    fn is_orphan(&self, object: &dyn ChildObject, kept: &Kept) -> bool {
-        let meta = object.metadata();
-        let mut owners = meta.owner_references.iter().flatten();
-        is_marked(meta)
-            && meta.deletion_timestamp.is_none()
-            && owners.any(|owner| Some(&owner.uid) == self.config.metadata.uid.as_ref())
-            && !kept.has(object)
-    }
-
-    /// Nothing is deleted for a declaration that has changed meanwhile.
-    async fn is_current(&self) -> Result<bool, WriteError> {
-        let resource = ApiResource::erase::<GatewayConfig>(&());
-        let ours = &self.config.metadata;
-        let name = ours.name.as_deref().unwrap_or_default();
-        let live = self.tools.infra.read(&resource, self.namespace(), name).await?;
-        let live = live.map(|live| live.metadata);
-        Ok(live.is_some_and(|live| live.uid == ours.uid && live.generation == ours.generation))
-    }
-
     /// A failure of one thing is a problem in the status, and reason to come back.
     fn failed(&mut self, error: &WriteError) {
         let (reason, wait) = match error.refusal {
@@ -316,7 +213,7 @@ impl Reconcile<'_> {
         self.outcome.retry = Some(self.outcome.retry.unwrap_or_default().max(wait));
     }
 
-    fn look_again(&mut self, after: Duration) {
+    pub(crate) fn look_again(&mut self, after: Duration) {
         let sooner = self.outcome.look_again.map_or(after, |again| again.min(after));
         self.outcome.look_again = Some(sooner);
     }
@@ -399,37 +296,6 @@ fn is_same_but_counts(before: &GatewayConfigStatus, after: &GatewayConfigStatus)
         (status.phase, status.observed_generation, conditions.collect::<Vec<_>>())
     };
     essence(before) == essence(after)
-}
-
-/// What must stay.
-struct Kept {
-    built: BTreeSet<Child>,
-    /// Declared, but not built this time: everything of theirs stays.
-    unbuilt: Vec<Tier>,
-}
-
-impl Kept {
-    fn new(config: &GatewayConfig, desired: &Desired) -> Self {
-        let declared = Tier::ALL.into_iter().filter(|tier| tier_spec(config, *tier).is_some());
-        let unbuilt = declared.filter(|tier| desired.tier(*tier).is_none()).collect();
-        Self { built: desired.children(), unbuilt }
-    }
-
-    /// What has lost the label of its tier may be of any.
-    fn has(&self, object: &dyn ChildObject) -> bool {
-        let label = object.metadata().labels.as_ref().and_then(|labels| labels.get(TIER_LABEL));
-        let may_be = |tier: &Tier| label.is_none_or(|label| *label == tier.to_string());
-        self.built.contains(&object.child()) || self.unbuilt.iter().any(may_be)
-    }
-}
-
-fn is_marked(meta: &ObjectMeta) -> bool {
-    let mark = meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY.0));
-    mark.is_some_and(|value| value == MANAGED_BY.1)
-}
-
-fn manifest(object: &dyn ChildObject) -> Value {
-    object.manifest().unwrap_or_default()
 }
 
 /// What an Event about `config` points at.

@@ -82,6 +82,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
     let replica = Replica { name: options.replica.clone(), replicas };
     let tools = Tools {
         infra,
+        replicas: Writer::new(client.clone(), "gatefleet-replicas"),
         status: Writer::new(client.clone(), "gatefleet-status"),
         events: Events::new(client.clone(), &options.replica),
         publisher: publisher.clone(),
@@ -267,7 +268,12 @@ impl Health for Gauge {
                 "gauge",
                 translated,
             ),
-            metric("gatefleet_object_writes_total", "Writes of own objects.", "counter", infra),
+            metric(
+                "gatefleet_object_writes_total",
+                "Writes of own objects.",
+                "counter",
+                infra.saturating_add(self.tools.replicas.writes()),
+            ),
             metric(
                 "gatefleet_status_writes_total",
                 "Writes of status.",

@@ -25,6 +25,7 @@ macro_rules! child_kinds {
                 ConfigMap in core::v1 => config_maps,
                 NetworkPolicy in networking::v1 => network_policies,
                 PodDisruptionBudget in policy::v1 => disruption_budgets,
+                HorizontalPodAutoscaler in autoscaling::v2 => autoscalers,
                 Deployment in apps::v1 => deployments,
             }
         }

@@ -31,7 +31,10 @@ pub use desired::{
     PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names, tier_spec,
 };
 pub use gatefleet_crds::GatewayConfigStatus;
-pub use names::{ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, TIER_LABEL, children_selector, labels};
+pub use names::{
+    ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, RETAINED_LABEL, TIER_LABEL, children_selector,
+    labels,
+};
 pub use observed::{Observed, PodObservation, Problem, RoutesObservation, TierObservation};
 pub use ports::{
     PortAllocation, RELEASED_PORTS_ANNOTATION, TIER_PORTS, TierPorts, allocate_ports,

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 pub const FLEET_LABEL: &str = "gatefleet.dev/fleet";
 /// Carries the tier: `north-south` or `east-west`.
 pub const TIER_LABEL: &str = "gatefleet.dev/tier";
+/// Carries the UID of the `GatewayConfig`, on objects that outlive it: these name no owner.
+pub const RETAINED_LABEL: &str = "gatefleet.dev/retained-by";
 /// Says that the operator writes the object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 

@@ -5,6 +5,7 @@ use gatefleet_names::Tier;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Pod, Service},
 };
 
@@ -39,6 +40,8 @@ pub struct TierObservation {
     pub service: Option<Service>,
     /// Its Deployment.
     pub deployment: Option<Deployment>,
+    /// Its autoscaler.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
     /// The pods that its Deployment owns.
     pub pods: Vec<PodObservation>,
     /// Whether its Secret with the identity exists.

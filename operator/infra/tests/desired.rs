@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use expect_test::expect_file;
 use gatefleet_crds::{
-    DisruptionBudget, GatewayConfig, Listener, ListenerProtocol, Quantity, ServiceType, Size,
-    TierSpec,
+    Autoscaling, DisruptionBudget, GatewayConfig, Listener, ListenerProtocol, Quantity,
+    ServiceType, Size, TierSpec,
 };
 use gatefleet_infra::{
     ChannelMaterial, Child, ChildKind, Desired, Operator, RELEASED_PORTS_ANNOTATION, TierInputs,
@@ -79,8 +79,17 @@ fn objects_are_as_written() {
 
 /// Every way in which one half of a spec can change, with what it must leave alone in its own tier.
 type Edit = fn(&mut TierSpec);
-const EDITS: [(&str, Edit, Rolls); 19] = [
-    ("replicas", |tier| tier.replicas = 9, Rolls::No),
+const EDITS: [(&str, Edit, Rolls); 20] = [
+    ("replicas", |tier| tier.replicas = Some(9), Rolls::No),
+    (
+        "autoscaling",
+        |tier| {
+            tier.replicas = None;
+            tier.autoscaling =
+                Some(Autoscaling { min_replicas: 3, max_replicas: 9, target_cpu_utilization: 50 });
+        },
+        Rolls::No,
+    ),
     (
         "resources.requests.cpu",
         |tier| tier.resources.get_or_insert_default().requests.cpu = Quantity::new("2"),

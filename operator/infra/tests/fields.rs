@@ -96,6 +96,9 @@ fn config(path: &str, value: Value) -> GatewayConfig {
                 element.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
                 json!({name: [element]})
             }
+            None if ["minReplicas", "targetCPUUtilization"].contains(&name) => {
+                json!({name: value, "maxReplicas": 9})
+            }
             // Hops alone are refused.
             None if name == "hops" => json!({name: value, "trustedProxies": ["10.0.0.0/8"]}),
             None => json!({name: value}),
@@ -196,6 +199,9 @@ fn shows_up_in(field: &Field) -> BTreeSet<String> {
         inner if inner.starts_with("pod.") && inner.contains("[].") => {
             let (list, _) = path.rsplit_once('.').unwrap();
             config(list, json!({}))
+        }
+        inner if inner.starts_with("autoscaling.") => {
+            config("northSouth.autoscaling.maxReplicas", json!(9))
         }
         "clientIPDetection.hops" => config(path, json!(0)),
         _ => config("northSouth", json!({})),

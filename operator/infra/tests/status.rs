@@ -29,7 +29,7 @@ fn fleet(generation: i64, tiers: &[(Tier, u16)]) -> GatewayConfig {
     let mut config = GatewayConfig::new("prod", Default::default());
     config.metadata.generation = Some(generation);
     for (tier, replicas) in tiers {
-        let spec = Some(TierSpec { replicas: *replicas, ..TierSpec::default() });
+        let spec = Some(TierSpec { replicas: Some(*replicas), ..TierSpec::default() });
         match tier {
             Tier::NorthSouth => config.spec.north_south = spec,
             Tier::EastWest => config.spec.east_west = spec,

@@ -150,7 +150,7 @@ impl Kubelet {
             return Ok(());
         }
         let status = if ready { "True" } else { "False" };
-        let patch = json!({ "status": { "phase": "Running", "conditions": [
+        let patch = json!({ "status": { "phase": "Running", "startTime": "2026-01-01T00:00:00Z", "conditions": [
             { "type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z" },
         ]}});
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);

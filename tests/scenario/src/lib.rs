@@ -10,8 +10,10 @@
 )]
 
 mod expect;
+mod history;
 mod kubelet;
 mod objects;
+mod pods;
 mod proxy;
 mod story;
 mod world;

@@ -15,6 +15,7 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("Deployment", "apps", "v1", "deployments", true),
     ("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", true),
     ("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", true),
+    ("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers", true),
     ("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies", true),
     ("Service", "", "v1", "services", true),
     ("ServiceAccount", "", "v1", "serviceaccounts", true),
@@ -23,6 +24,8 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("Pod", "", "v1", "pods", true),
     ("Event", "", "v1", "events", true),
     ("Namespace", "", "v1", "namespaces", false),
+    ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
+    ("PodMetrics", "metrics.k8s.io", "v1beta1", "pods", true),
 ];
 
 /// One object of any kind.

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use crate::{
     expect::{difference, with_conditions},
+    history::History,
     objects::{self, Name},
+    pods,
     world::{Faults, World, held},
 };
 
@@ -45,8 +47,16 @@ enum Step {
         #[serde(default)]
         status: Value,
     },
+    /// Somebody, such as an autoscaler, writes the scale of an object.
+    Scale { object: String, replicas: u32 },
+    /// Each proxy of a Deployment is measured to use so much CPU (`120m`).
+    Cpu { of: String, usage: String },
+    /// Somebody drains the nodes of all pods of a Deployment at a time: so many may go.
+    Evict { of: String, allowed: usize },
     /// Somebody deletes objects.
     Delete(Vec<String>),
+    /// The same, and everything that they own before them.
+    DeleteFirstDependents(Vec<String>),
     /// Somebody makes a Secret with a new certificate for these names.
     Certificate { secret: String, names: Vec<String> },
     /// The proxies refuse resources whose names begin so, for this reason. Empty: none.
@@ -67,6 +77,12 @@ enum Step {
     RememberHeld { of: String, resource: String },
     /// They have not.
     Unchanged(Vec<String>),
+    /// From now on a watch notes every state of these objects.
+    Watch(Vec<String>),
+    /// A field had exactly these values one after the other since the watch began.
+    Seen { object: String, path: String, values: Vec<Value> },
+    /// A field never had a lower value since the watch began.
+    Lowest { object: String, path: String, is: i64 },
     /// What is under way ends, and then the operator writes nothing for so many milliseconds.
     Quiet(u64),
     /// It is so now and stays so for so many milliseconds.
@@ -130,8 +146,8 @@ pub async fn tell(path: &Path, client: Client, faults: Faults) -> Result<(), Str
         serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let story: Story =
         serde_json::from_value(tree).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut telling =
-        Telling { world: World::start(client, faults).await, remembered: BTreeMap::new() };
+    let world = World::start(client, faults).await;
+    let mut telling = Telling { world, remembered: BTreeMap::new(), histories: BTreeMap::new() };
     for (number, step) in story.steps.iter().enumerate() {
         telling
             .step(step)
@@ -147,6 +163,7 @@ pub async fn tell(path: &Path, client: Client, faults: Faults) -> Result<(), Str
 struct Telling {
     world: World,
     remembered: BTreeMap<String, Value>,
+    histories: BTreeMap<String, History>,
 }
 
 impl Telling {
@@ -170,7 +187,13 @@ impl Telling {
                 Err(said) => return Err(format!("{said:?} does not contain {message:?}")),
             },
             Step::Patch { object, merge, status } => patch(&client, object, merge, status).await?,
-            Step::Delete(all) => delete(&client, all).await?,
+            Step::Scale { object, replicas } => scale(&client, object, *replicas).await?,
+            Step::Cpu { of, usage } => pods::measure(&client, of, usage).await?,
+            Step::Evict { of, allowed } => pods::evict(&client, of, *allowed).await?,
+            Step::Delete(all) => delete(&client, all, &DeleteParams::default()).await?,
+            Step::DeleteFirstDependents(all) => {
+                delete(&client, all, &DeleteParams::foreground()).await?;
+            }
             Step::Certificate { secret, names } => {
                 objects::apply(&client, &certificate(secret, names)).await?;
             }
@@ -186,6 +209,14 @@ impl Telling {
             Step::Kubelet(works) => drop(self.world.kubelet.send_replace(*works)),
             Step::Operator(true) => self.world.start_operator(),
             Step::Operator(false) => self.world.stop_operator().await,
+            judgement => self.judge(judgement).await?,
+        }
+        Ok(())
+    }
+
+    /// The steps that change nothing.
+    async fn judge(&mut self, step: &Step) -> Result<(), String> {
+        match step {
             Step::Expect(all) => {
                 for expectation in all {
                     self.expect(expectation).await?;
@@ -204,6 +235,21 @@ impl Telling {
             Step::Wait(milliseconds) => {
                 tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
             }
+            Step::Watch(names) => {
+                for name in names {
+                    let history = History::begin(&self.world.client, &Name::parse(name)).await;
+                    self.histories.insert(name.clone(), history);
+                }
+            }
+            Step::Lowest { object, path, is } => {
+                let seen = self.histories[object].values(path);
+                let lowest = seen.iter().map(|value| value.as_i64().unwrap_or_default()).min();
+                if lowest != Some(*is) {
+                    return Err(format!("{path} of {object} was {seen:?}"));
+                }
+            }
+            Step::Seen { object, path, values } => self.seen(object, path, values).await?,
+            deed => panic!("{deed:?} judges nothing"),
         }
         Ok(())
     }
@@ -217,6 +263,22 @@ impl Telling {
             }
             if let Some(failure) = self.world.failure().await {
                 return Err(failure);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn seen(&self, object: &str, path: &str, values: &[Value]) -> Result<(), String> {
+        let history =
+            self.histories.get(object).ok_or_else(|| format!("{object} is not watched"))?;
+        let start = Instant::now();
+        loop {
+            let seen = history.values(path);
+            if seen == values {
+                return Ok(());
+            }
+            if !values.starts_with(&seen) || start.elapsed() > PATIENCE {
+                return Err(format!("{path} of {object} was {seen:?} one after the other"));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -320,10 +382,10 @@ impl Telling {
     }
 }
 
-async fn delete(client: &Client, names: &[String]) -> Result<(), String> {
+async fn delete(client: &Client, names: &[String], how: &DeleteParams) -> Result<(), String> {
     for name in names {
         let name = Name::parse(name);
-        let deleted = name.api(client).delete(&name.name, &DeleteParams::default()).await;
+        let deleted = name.api(client).delete(&name.name, how).await;
         deleted.map_err(|error| format!("delete {name:?}: {error}"))?;
     }
     Ok(())
@@ -342,6 +404,15 @@ async fn patch(client: &Client, object: &str, merge: &Value, status: &Value) -> 
         patched.map_err(|error| format!("patch status of {object}: {error}"))?;
     }
     Ok(())
+}
+
+async fn scale(client: &Client, object: &str, replicas: u32) -> Result<(), String> {
+    let name = Name::parse(object);
+    let params =
+        PatchParams { field_manager: Some("autoscaler".to_owned()), ..PatchParams::default() };
+    let body = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    let scaled = name.api(client).patch_scale(&name.name, &params, &body).await;
+    scaled.map(drop).map_err(|error| format!("scale {object}: {error}"))
 }
 
 /// Reason and message of every Event about an object.

@@ -8,7 +8,11 @@ use kube::Client;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 fn stories(fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stories");
+    stories_in("stories", fits)
+}
+
+fn stories_in(directory: &str, fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory);
     let wanted = std::env::var("STORY").unwrap_or_default();
     let mut all: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap()
@@ -66,8 +70,15 @@ async fn stories_hold_on_the_embedded_api_server() {
 /// What the stories say must hold in the end; how often something was tried, and what was said on the way, may differ.
 #[tokio::test(flavor = "multi_thread")]
 async fn stories_hold_when_requests_fail_before_and_after_they_took_effect() {
-    let converging =
-        ["comes-up", "drift", "tier-removed", "deleted", "deselected", "one-tier-at-a-time"];
+    let converging = [
+        "comes-up",
+        "drift",
+        "tier-removed",
+        "deleted",
+        "deselected",
+        "one-tier-at-a-time",
+        "autoscaling",
+    ];
     tell_all(stories(|name| converging.contains(&name)), Faults::Flaky, 6, embedded).await;
 }
 
@@ -79,4 +90,16 @@ async fn stories_hold_on_a_real_api_server() {
         (kube.client().await, Box::new(kube))
     }
     tell_all(stories(|_| true), Faults::None, 2, real).await;
+}
+
+/// Stories about Kubernetes' own controllers, which only a real cluster has.
+#[cfg(feature = "kube")]
+#[tokio::test(flavor = "multi_thread")]
+async fn stories_hold_with_the_controllers_of_kubernetes() {
+    async fn real() -> (Client, Box<dyn Any + Send>) {
+        let more = ["horizontal-pod-autoscaler-controller", "disruption-controller"];
+        let kube = gatefleet_test_support::kube::Kube::start_with(&more).await;
+        (kube.client().await, Box::new(kube))
+    }
+    tell_all(stories_in("stories/controllers", |_| true), Faults::None, 2, real).await;
 }

@@ -42,6 +42,16 @@ impl Kube {
     ///
     /// When a program cannot be built or started, or is not ready in time.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more controllers: as in `--controllers` of kube-controller-manager. An autoscaler looks every second
+    /// and believes what it sees.
+    ///
+    /// # Panics
+    ///
+    /// When a program cannot be built or started, or is not ready in time.
+    pub async fn start_with(controllers: &[&str]) -> Self {
         let tools = kube_tools();
         let dir = tempfile::tempdir().unwrap_or_else(|e| panic!("make a directory for kube: {e}"));
         write_credentials(dir.path());
@@ -51,7 +61,7 @@ impl Kube {
         kube.run_etcd(&tools, etcd, peer);
         kube.run_api_server(&tools, etcd);
         kube.wait_until_ready().await;
-        kube.run_controllers(&tools);
+        kube.run_controllers(&tools, controllers);
         kube
     }
 
@@ -105,14 +115,21 @@ impl Kube {
         );
     }
 
-    fn run_controllers(&mut self, tools: &Path) {
+    fn run_controllers(&mut self, tools: &Path, more: &[&str]) {
         let kubeconfig = self.file("kubeconfig");
+        let mut controllers = vec!["garbage-collector-controller", "namespace-controller"];
+        controllers.extend(more);
+        let controllers = controllers.join(",");
         self.run(
             tools,
             "kube-controller-manager",
             &[
                 &["--kubeconfig", &kubeconfig, "--leader-elect=false", "--secure-port", "0"],
-                &["--controllers", "garbage-collector-controller,namespace-controller"],
+                &["--controllers", &controllers],
+                &["--horizontal-pod-autoscaler-sync-period", "1s"],
+                &["--horizontal-pod-autoscaler-downscale-stabilization", "1s"],
+                &["--horizontal-pod-autoscaler-initial-readiness-delay", "0s"],
+                &["--horizontal-pod-autoscaler-cpu-initialization-period", "0s"],
                 &["--use-service-account-credentials=false"],
             ],
         );

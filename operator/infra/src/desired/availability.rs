@@ -1,7 +1,13 @@
-//! What guards the pods of a tier: against too many evictions at a time, and against unwanted peers.
+//! What decides how many pods a tier has, and what guards them: against too many evictions at a time, and against
+//! unwanted peers.
 
+use gatefleet_crds::Scale;
 use k8s_openapi::{
     api::{
+        autoscaling::v2::{
+            ContainerResourceMetricSource, CrossVersionObjectReference, HorizontalPodAutoscaler,
+            HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
+        },
         networking::v1::{
             NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
             NetworkPolicySpec,
@@ -11,8 +17,41 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::{STATUS_PORT, TierScope};
+use super::{STATUS_PORT, TierScope, deployment::CONTAINER};
 use crate::{names::selector_labels, ports::PortAllocation};
+
+/// Lets the CPU of the proxies decide how many there are. Other containers of the pods do not count.
+pub(super) fn desired_autoscaler(scope: &TierScope<'_>) -> Option<HorizontalPodAutoscaler> {
+    let Scale::Automatic(wish) = scope.spec.scale() else { return None };
+    let metric = MetricSpec {
+        type_: "ContainerResource".to_owned(),
+        container_resource: Some(ContainerResourceMetricSource {
+            container: CONTAINER.to_owned(),
+            name: "cpu".to_owned(),
+            target: MetricTarget {
+                type_: "Utilization".to_owned(),
+                average_utilization: Some(i32::from(wish.target_cpu_utilization)),
+                ..MetricTarget::default()
+            },
+        }),
+        ..MetricSpec::default()
+    };
+    Some(HorizontalPodAutoscaler {
+        metadata: scope.metadata(&scope.names.base),
+        spec: HorizontalPodAutoscalerSpec {
+            scale_target_ref: CrossVersionObjectReference {
+                api_version: Some("apps/v1".to_owned()),
+                kind: "Deployment".to_owned(),
+                name: scope.names.base.clone(),
+            },
+            min_replicas: Some(i32::from(wish.min_replicas)),
+            max_replicas: i32::from(wish.max_replicas),
+            metrics: Some(vec![metric]),
+            behavior: None,
+        },
+        status: None,
+    })
+}
 
 /// Bounds how many of the tier's pods a drain takes away at a time.
 pub(super) fn desired_budget(scope: &TierScope<'_>) -> PodDisruptionBudget {
@@ -40,8 +79,9 @@ pub(super) fn desired_policy(
     }
     let listeners: Vec<NetworkPolicyPort> =
         allocation.ports.values().map(|target| port(*target)).collect();
-    let anybody = (!listeners.is_empty())
-        .then(|| NetworkPolicyIngressRule { ports: Some(listeners), from: None });
+    // A rule without ports would admit everybody everywhere.
+    let anybody = NetworkPolicyIngressRule { ports: Some(listeners), from: None };
+    let anybody = Some(anybody).filter(|_| !allocation.ports.is_empty());
     let every_namespace = NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()

@@ -3,7 +3,7 @@
 //! The pod template holds nothing that changes with routes, listeners or certificates: only what cannot take
 //! effect in a running pod rolls one.
 
-use gatefleet_crds::TierSpec;
+use gatefleet_crds::{Scale, TierSpec};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
@@ -30,7 +30,7 @@ use crate::{
 /// `/healthz`, `/readyz` and `/metrics` of a proxy, on the pod's address.
 pub const STATUS_PORT: u16 = 9701;
 /// Name of the container.
-const CONTAINER: &str = "proxy";
+pub(super) const CONTAINER: &str = "proxy";
 const BOOTSTRAP_DIR: &str = "/etc/gatefleet";
 /// Where the tier's identity is mounted.
 pub(super) const CHANNEL_DIR: &str = "/etc/gatefleet-channel";
@@ -52,7 +52,10 @@ pub(super) fn desired_deployment(scope: &TierScope<'_>, image: &str) -> Deployme
     Deployment {
         metadata: scope.metadata(&scope.names.base),
         spec: Some(DeploymentSpec {
-            replicas: Some(i32::from(scope.spec.replicas)),
+            replicas: match scope.spec.scale() {
+                Scale::Fixed(replicas) => Some(i32::from(replicas)),
+                Scale::Automatic(_) => None,
+            },
             revision_history_limit: Some(3),
             selector: selector.clone(),
             // A new proxy is ready before an old one goes: nothing is lost.

@@ -9,11 +9,12 @@ mod service;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use gatefleet_crds::{GROUP, GatewayConfig, TierSpec, VERSION};
+use gatefleet_crds::{DeletionPolicy, GROUP, GatewayConfig, TierSpec, VERSION};
 use gatefleet_names::Tier;
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -24,7 +25,7 @@ use k8s_openapi::{
 use crate::{
     check::check_tier,
     children::{Child, ChildObject},
-    names::{ChildNames, labels},
+    names::{ChildNames, RETAINED_LABEL, labels},
     ports::PortAllocation,
 };
 
@@ -98,7 +99,9 @@ pub struct TierObjects {
     pub disruption_budget: PodDisruptionBudget,
     /// The address of the tier, and the record of its ports.
     pub service: Service,
-    /// The proxies.
+    /// What decides how many proxies run, unless that is declared.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// The proxies. Without `replicas` if there is an autoscaler.
     pub deployment: Deployment,
 }
 
@@ -134,12 +137,15 @@ impl TierObjects {
             network_policy,
             disruption_budget,
             service,
+            autoscaler,
             deployment,
         } = self;
         let mut objects: Vec<&dyn ChildObject> =
             vec![service_account, bootstrap, authority, channel];
         objects.extend(network_policy.iter().map(|policy| policy as &dyn ChildObject));
         objects.extend([disruption_budget as &dyn ChildObject, service, deployment]);
+        // After what it scales: before, it would complain of a missing target.
+        objects.extend(autoscaler.iter().map(|autoscaler| autoscaler as &dyn ChildObject));
         objects
     }
 }
@@ -181,6 +187,7 @@ pub fn desired(
             network_policy: availability::desired_policy(&scope, &ports),
             disruption_budget: availability::desired_budget(&scope),
             service: service::desired_service(&scope, &ports),
+            autoscaler: availability::desired_autoscaler(&scope),
             deployment: deployment::desired_deployment(&scope, &operator.proxy_image),
         })
     };
@@ -195,6 +202,7 @@ pub(crate) struct TierScope<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) names: ChildNames,
     owner: OwnerReference,
+    deletion: DeletionPolicy,
 }
 
 impl<'a> TierScope<'a> {
@@ -215,18 +223,28 @@ impl<'a> TierScope<'a> {
                 controller: Some(true),
                 block_owner_deletion: Some(true),
             },
+            deletion: config.spec.deletion_policy,
         }
     }
 
-    /// Metadata of an object that the `GatewayConfig` owns.
+    /// Metadata of an object that the `GatewayConfig` owns. What is to outlive it names no owner from the first: a
+    /// reference that is taken off at the end comes too late for a foreground deletion, and for an operator that
+    /// does not run.
     pub(crate) fn metadata(&self, name: &str) -> ObjectMeta {
-        ObjectMeta {
+        let mut metadata = ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(self.namespace.to_owned()),
-            labels: Some(labels(self.fleet, self.tier)),
-            owner_references: Some(vec![self.owner.clone()]),
             ..ObjectMeta::default()
+        };
+        let mut labels = labels(self.fleet, self.tier);
+        match self.deletion {
+            DeletionPolicy::Delete => metadata.owner_references = Some(vec![self.owner.clone()]),
+            DeletionPolicy::Retain => {
+                labels.insert(RETAINED_LABEL.to_owned(), self.owner.uid.clone());
+            }
         }
+        metadata.labels = Some(labels);
+        metadata
     }
 }
 

@@ -52,13 +52,13 @@ pub(super) struct Findings {
     pub(super) available: Finding,
     pub(super) certificates: Finding,
     pub(super) listening: Finding,
-    pub(super) stale: Option<Finding>,
+    pub(super) abnormal: Vec<(ConditionType, Finding)>,
 }
 
 impl Findings {
     /// Abnormal conditions are absent rather than False.
     pub(super) fn in_order(&self) -> Vec<(ConditionType, Finding)> {
-        let Self { ready, accepted, available, certificates, listening, stale } = self;
+        let Self { ready, accepted, available, certificates, listening, abnormal } = self;
         let mut all = vec![
             (ConditionType::Ready, ready.clone()),
             (ConditionType::Accepted, accepted.clone()),
@@ -66,7 +66,7 @@ impl Findings {
             (ConditionType::CertificatesReady, certificates.clone()),
             (ConditionType::Listening, listening.clone()),
         ];
-        all.extend(stale.clone().map(|stale| (ConditionType::ConfigurationStale, stale)));
+        all.extend(abnormal.iter().cloned());
         if !ready.status {
             let why = if ready.reason.is_stalled() {
                 ConditionType::Stalled

@@ -5,7 +5,7 @@ use gatefleet_names::Tier;
 use jiff::Timestamp;
 
 use super::{
-    STALE_AFTER, condition,
+    SCALING_STARTS_WITHIN, STALE_AFTER, condition,
     finding::{Finding, Findings},
     tier::TierView,
 };
@@ -56,7 +56,30 @@ impl<'a> Fleet<'a> {
         let available = self.available();
         let listening = self.listening(&available, previous);
         let ready = self.ready(&[&accepted, &certificates, &available], &listening);
-        Findings { ready, accepted, available, certificates, listening, stale: self.stale(now) }
+        let abnormal = self.abnormal(now);
+        Findings { ready, accepted, available, certificates, listening, abnormal }
+    }
+
+    /// What is wrong without changing anything else.
+    fn abnormal(&self, now: Timestamp) -> Vec<(ConditionType, Finding)> {
+        [
+            (ConditionType::ConfigurationStale, self.stale(now)),
+            (ConditionType::AutoscalerInactive, self.autoscaler_inactive(now)),
+        ]
+        .into_iter()
+        .filter_map(|(condition_type, finding)| Some((condition_type, finding?)))
+        .collect()
+    }
+
+    fn autoscaler_inactive(&self, now: Timestamp) -> Option<Finding> {
+        let reasons = self.tiers.iter().filter_map(|view| {
+            let cannot = view.cannot_scale()?;
+            let lasts = now.duration_since(cannot.since) >= SCALING_STARTS_WITHIN;
+            let (tier, stays) = (view.tier, view.wanted());
+            lasts.then(|| format!("tier {tier} stays at {stays} proxies: {}", cannot.because))
+        });
+        let message = reasons.collect::<Vec<_>>().join("; ");
+        (!message.is_empty()).then(|| Finding::new(true, Reason::AutoscalerInactive, message))
     }
 
     fn accepted(&self) -> Finding {
@@ -218,6 +241,9 @@ impl<'a> Fleet<'a> {
 
     /// Wanted, or more while a rolling update surges.
     fn proxies(&self) -> usize {
-        self.tiers.iter().map(|view| usize::from(view.spec.replicas).max(view.live().count())).sum()
+        let of_tier = |view: &TierView<'_>| {
+            usize::try_from(view.wanted()).unwrap_or_default().max(view.live().count())
+        };
+        self.tiers.iter().map(of_tier).sum()
     }
 }

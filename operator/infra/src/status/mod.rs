@@ -16,6 +16,8 @@ use crate::observed::{Observed, RoutesObservation};
 const MAX_PROBLEMS: usize = 20;
 /// How long a ready proxy may be without a stream.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// How long an autoscaler may take to find metrics of new pods.
+const SCALING_STARTS_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
 /// The status of `config`, given its previous one (in `config`) and what is observed. The same observation
 /// gives an identical status, whatever the time is; conditions of other types are kept as they are.
@@ -61,7 +63,11 @@ pub fn recheck_after(
         let streamless = now.duration_since(pod.streamless_since?);
         (streamless < STALE_AFTER).then(|| STALE_AFTER - streamless)
     });
-    waits.min()
+    let scaling = fleet.tiers().iter().filter_map(|view| {
+        let waited = now.duration_since(view.cannot_scale()?.since);
+        (waited < SCALING_STARTS_WITHIN).then(|| SCALING_STARTS_WITHIN - waited)
+    });
+    waits.chain(scaling).min()
 }
 
 /// The conditions in one word. Total: any list of conditions has a phase.

@@ -1,7 +1,8 @@
 //! One tier as observed.
 
-use gatefleet_crds::{ListenerStatus, TierSpec, TierStatus};
+use gatefleet_crds::{Autoscaling, ListenerStatus, Scale, TierSpec, TierStatus};
 use gatefleet_names::Tier;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 
 use super::count;
@@ -27,11 +28,35 @@ impl<'a> TierView<'a> {
         self.live().filter(|pod| pod.holding == Holding::Current).count()
     }
 
+    /// How many proxies there are to be.
+    pub(super) fn wanted(&self) -> i32 {
+        let automatic = |autoscaling: &Autoscaling| {
+            let spec = self.observed.deployment.as_ref().and_then(|object| object.spec.as_ref());
+            let scaled = spec.and_then(|spec| spec.replicas);
+            scaled.unwrap_or_else(|| i32::from(autoscaling.min_replicas))
+        };
+        match self.spec.scale() {
+            Scale::Fixed(replicas) => i32::from(replicas),
+            Scale::Automatic(autoscaling) => automatic(autoscaling),
+        }
+    }
+
+    /// What keeps the autoscaler from scaling.
+    pub(super) fn cannot_scale(&self) -> Option<CannotScale<'a>> {
+        let status = self.observed.autoscaler.as_ref()?.status.as_ref()?;
+        let wrong = status.conditions.iter().flatten().find(|condition| {
+            ["AbleToScale", "ScalingActive"].contains(&condition.type_.as_str())
+                && condition.status == "False"
+        })?;
+        let since = wrong.last_transition_time.as_ref()?.0;
+        Some(CannotScale { since, because: wrong.message.as_deref().unwrap_or_default() })
+    }
+
     pub(super) fn unavailable_because(&self) -> Option<String> {
         if self.live().next().is_some() {
             return None;
         }
-        let Self { tier, spec, observed } = self;
+        let Self { tier, spec: _, observed } = self;
         let conditions = observed.deployment.iter().flat_map(|deployment| {
             deployment.status.iter().flat_map(|status| status.conditions.iter().flatten())
         });
@@ -43,7 +68,7 @@ impl<'a> TierView<'a> {
             Some(because) => format!(": {because}"),
             None => String::new(),
         };
-        Some(format!("tier {tier}: 0 of {} proxies ready{because}", spec.replicas))
+        Some(format!("tier {tier}: 0 of {} proxies ready{because}", self.wanted()))
     }
 
     pub(super) fn status(&self) -> TierStatus {
@@ -60,14 +85,20 @@ impl<'a> TierView<'a> {
         });
         let ready = self.live().count();
         TierStatus {
-            replicas: i32::from(spec.replicas),
+            replicas: self.wanted(),
             ready_replicas: count(ready),
             acknowledged_replicas: count(self.holders()),
-            ready: format!("{ready}/{}", spec.replicas),
+            ready: format!("{ready}/{}", self.wanted()),
             addresses: service.map(addresses).unwrap_or_default(),
             listeners: listeners.collect(),
         }
     }
+}
+
+/// An autoscaler's complaint. Each one has one at first, until metrics of new pods are there.
+pub(super) struct CannotScale<'a> {
+    pub(super) since: Timestamp,
+    pub(super) because: &'a str,
 }
 
 /// Under which a Service is reached: what its load balancer says, else its addresses in the cluster.

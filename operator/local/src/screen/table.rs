@@ -90,10 +90,10 @@ fn observe_tier(
             Some((ports.offered(number), text(port, "/name").to_owned()))
         });
     let status = &fleet["status"][field];
-    let wanted = status["replicas"]
-        .as_u64()
-        .or_else(|| fleet["spec"][field]["replicas"].as_u64())
-        .unwrap_or(1);
+    let spec = &fleet["spec"][field];
+    // The last two until there is a status.
+    let said = [&status["replicas"], &spec["replicas"], &spec["autoscaling"]["minReplicas"]];
+    let wanted = said.into_iter().find_map(Value::as_u64).unwrap_or(2);
     let ready = status["readyReplicas"].as_u64().unwrap_or(0);
     Tier {
         name,
