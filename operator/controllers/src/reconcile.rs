@@ -231,7 +231,7 @@ impl Reconcile<'_> {
 
     /// Without an answer the status may have been written, and then the next look finds no transition to tell of: so it
     /// is tried again here.
-    async fn write_status(&self, status: &Value) -> Result<GatewayConfig, WriteError> {
+    async fn write_status(&self, status: &serde_json::Value) -> Result<GatewayConfig, WriteError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.tools.status.apply_status(self.config, status, true).await {
