@@ -44,6 +44,8 @@ impl Command {
     pub(crate) const fn default_filter(&self) -> &'static str {
         match self {
             Self::Operator(_) => "info",
+            // Its answer says why, in one sentence.
+            Self::Status(_) => "warn,kube_client=off",
             _ => "warn",
         }
     }
