@@ -110,6 +110,20 @@ impl Cluster {
     }
 }
 
+/// All objects of a kind; a kind that the server does not know has none.
+pub(crate) async fn all<K>(cluster: &Cluster, kinds: &str) -> Result<Vec<K>, ClusterError>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let api: kube::Api<K> = kube::Api::all(cluster.client.clone());
+    let params = kube::api::ListParams::default();
+    match cluster.ask(&format!("list {kinds}"), api.list(&params)).await {
+        Ok(list) => Ok(list.items),
+        Err(ClusterError::Unknown { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 async fn config(kubeconfig: Option<&Path>) -> Result<Config, ClusterError> {
     let Some(path) = kubeconfig else {
         return Config::infer().await.map_err(|error| ClusterError::NoCluster(Box::new(error)));

@@ -14,6 +14,7 @@ mod history;
 mod kubelet;
 mod objects;
 mod pods;
+mod permitted;
 mod proxy;
 mod story;
 mod world;
