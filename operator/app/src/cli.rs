@@ -5,7 +5,7 @@ use std::{error::Error, io, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    commands::{crds, local, operator, status, translate},
+    commands::{check, crds, local, operator, status, translate},
     logging::Format,
 };
 
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Translate(translate::Args),
     /// Show fleets, tiers, addresses, phases and problems.
     Status(status::Args),
+    /// Ask a cluster whether it is ready for Gatefleet, and what stands in the way.
+    Check(check::Args),
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Print the completion script of a shell.
@@ -44,6 +46,8 @@ impl Command {
     pub(crate) const fn default_filter(&self) -> &'static str {
         match self {
             Self::Operator(_) => "info",
+            // Its answer says why, in one sentence.
+            Self::Status(_) | Self::Check(_) => "warn,kube_client=off",
             _ => "warn",
         }
     }
@@ -55,6 +59,7 @@ impl Command {
             Self::Local(args) => local::run(args).await,
             Self::Translate(args) => translate::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Check(args) => check::run(args).await,
             Self::Crds => crds::run(),
             Self::Completion { shell } => {
                 clap_complete::generate(shell, &mut Cli::command(), "gatefleet", &mut io::stdout());

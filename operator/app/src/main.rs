@@ -1,7 +1,8 @@
 //! The `gatefleet` binary.
 //!
 //! In: arguments, environment, a kubeconfig. Out: answers on standard output, logs on standard error,
-//! exit status 0 (done), 1 (failed, with one sentence that says what to do) or 2 (wrong usage).
+//! exit status 0 (done), 1 (failed, with one sentence that says what to do), 2 (wrong usage)
+//! or 3 (asked, and the answer is that something is not as it should be).
 //! A command parses its arguments and calls one library; nothing is decided here.
 
 use std::{error::Error, process::ExitCode};
@@ -9,8 +10,10 @@ use std::{error::Error, process::ExitCode};
 use clap::Parser;
 
 mod cli;
+mod cluster;
 mod commands;
 mod logging;
+mod output;
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]

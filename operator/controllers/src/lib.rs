@@ -13,6 +13,7 @@ mod ingresses;
 mod objects;
 mod observe;
 mod options;
+mod permissions;
 mod queue;
 mod reconcile;
 mod run;
@@ -20,4 +21,5 @@ mod sent;
 mod translate;
 
 pub use options::{Options, Pace};
+pub use permissions::{Permission, permissions};
 pub use run::{Error, run};

@@ -28,7 +28,8 @@ pub use check::check_spec;
 pub use children::{Child, ChildKind, ChildObject};
 pub use desired::{
     BOOTSTRAP_KEY, CA_CERTIFICATE_KEY, CERTIFICATE_KEY, ChannelMaterial, Desired, Operator,
-    PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names, tier_spec,
+    PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, desired_deployments,
+    setting_names, tier_spec,
 };
 pub use gatefleet_crds::GatewayConfigStatus;
 pub use names::{

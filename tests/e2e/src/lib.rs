@@ -3,9 +3,11 @@
 //! Everything that a test of the whole story needs, and no assertion about the story itself.
 
 mod alone;
+mod command;
 mod local;
 pub mod packages;
 pub mod processes;
 
 pub use alone::{Alone, HOST};
+pub use command::{Ended, run};
 pub use local::{Local, Output, eventually};

@@ -1,44 +1,10 @@
 //! What a user gets wrong on the command line: one clear sentence each, and an exit status that is not 0.
-#![expect(clippy::unwrap_used, reason = "a program that cannot be started must fail the test")]
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs;
 
-use gatefleet_test_support::programs::{checkout, program};
+use gatefleet_test_support::programs::checkout;
+use gatefleet_tests_e2e::run;
 use tempfile::TempDir;
-
-struct Ended {
-    code: i32,
-    errors: String,
-}
-
-/// Runs a program that must end by itself, at the latest after 20 s.
-fn run(name: &str, arguments: &[&str]) -> Ended {
-    let home = TempDir::new().unwrap();
-    let mut child = Command::new(program(name))
-        .args(arguments)
-        .env("XDG_RUNTIME_DIR", home.path())
-        .env_remove("KUBECONFIG")
-        .env("HOME", home.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let end = Instant::now() + Duration::from_secs(20);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > end {
-            child.kill().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    Ended { code: output.status.code().unwrap_or(-1), errors }
-}
 
 #[test]
 fn mistakes_end_in_one_sentence_that_names_what_is_wrong() {
@@ -64,7 +30,7 @@ fn mistakes_end_in_one_sentence_that_names_what_is_wrong() {
         ("gatefleet-proxy", &["--bootstrap", &missing], &["missing"]),
     ];
     for (name, arguments, parts) in cases {
-        let ended = run(name, arguments);
+        let ended = run(name, arguments, None);
         assert!(ended.code > 0, "{name} {arguments:?} ended with {}: {}", ended.code, ended.errors);
         for part in *parts {
             assert!(
@@ -93,6 +59,7 @@ fn a_yaml_error_names_file_and_line() {
             "--snapshot",
             snapshot.to_str().unwrap(),
         ],
+        None,
     );
     assert_eq!(ended.code, 1, "{}", ended.errors);
     assert!(

@@ -13,6 +13,7 @@ mod expect;
 mod history;
 mod kubelet;
 mod objects;
+mod permitted;
 mod pods;
 mod proxy;
 mod story;

@@ -157,7 +157,11 @@ pub async fn tell(path: &Path, client: Client, faults: Faults) -> Result<(), Str
             return Err(format!("{}: step {}: {failure}", story.story, number + 1));
         }
     }
-    Ok(())
+    let beyond = telling.world.overreach.all();
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}: the operator's permissions lack {}", story.story, beyond.join(", ")))
 }
 
 struct Telling {

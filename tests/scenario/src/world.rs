@@ -18,6 +18,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     kubelet::{Kubelet, Proxies},
     objects,
+    permitted::Overreach,
     proxy::Behaviour,
 };
 
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) proxies: Proxies,
     /// Requests of the operator that may have changed something, in words.
     pub(crate) writes: Arc<Mutex<Vec<String>>>,
+    /// What the operator asked for beyond its permissions, in words.
+    pub(crate) overreach: Overreach,
     operator: Option<JoinHandle<()>>,
     faults: Faults,
     /// The same after a restart, as in a cluster, where proxies know it by its Service.
@@ -57,6 +60,7 @@ impl World {
             kubelet,
             proxies,
             writes: Arc::default(),
+            overreach: Overreach::default(),
             operator: None,
             faults,
             channel: free_address(),
@@ -76,7 +80,12 @@ impl World {
             },
             ..Options::default()
         };
-        let client = recorded(self.client.clone(), Arc::clone(&self.writes), self.faults);
+        let client = recorded(
+            self.client.clone(),
+            Arc::clone(&self.writes),
+            self.overreach.clone(),
+            self.faults,
+        );
         self.operator = Some(tokio::spawn(async move {
             if let Err(error) = gatefleet_controllers::run(client, options).await {
                 panic!("the operator stopped: {error}");
@@ -152,10 +161,16 @@ pub enum Faults {
     Flaky,
 }
 
-/// A client that notes every request that is no read.
-fn recorded(client: Client, writes: Arc<Mutex<Vec<String>>>, faults: Faults) -> Client {
+/// A client that notes every request that is no read, and every one that the operator has no permission for.
+fn recorded(
+    client: Client,
+    writes: Arc<Mutex<Vec<String>>>,
+    overreach: Overreach,
+    faults: Faults,
+) -> Client {
     let count = Arc::new(AtomicU64::new(0));
     let service = tower::service_fn(move |request: http::Request<Body>| {
+        overreach.note(request.method(), request.uri());
         if request.method() != Method::GET {
             let what = format!("{} {}", request.method(), request.uri().path());
             writes.lock().unwrap().push(what);

@@ -100,7 +100,7 @@ impl Kube {
                     "127.0.0.1",
                 ],
                 &["--secure-port", &port, "--service-cluster-ip-range", "10.96.0.0/16"],
-                &["--authorization-mode", "AlwaysAllow", "--token-auth-file", &tokens],
+                &["--authorization-mode", "RBAC", "--token-auth-file", &tokens],
                 &["--tls-cert-file", &certificate, "--tls-private-key-file", &key],
                 &["--service-account-issuer", "https://kubernetes.default.svc"],
                 &[
@@ -154,6 +154,18 @@ impl Kube {
     /// The file that kubectl needs.
     pub fn kubeconfig_path(&self) -> PathBuf {
         self.path().join("kubeconfig")
+    }
+
+    /// The same for a user who may do nothing.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn stranger_kubeconfig_path(&self) -> PathBuf {
+        let path = self.path().join("stranger");
+        let text = kubeconfig(self.path(), self.port).replace("test-token", "stranger-token");
+        write(&path, &text);
+        path
     }
 
     fn path(&self) -> &Path {
@@ -231,14 +243,17 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
 }
 
-/// A self-signed server certificate, whose key signs service accounts too, and one token with all rights.
+/// A self-signed server certificate, whose key signs service accounts too, one token with all rights, and one without any.
 fn write_credentials(dir: &Path) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let signed = rcgen::generate_simple_self_signed(names);
     let signed = signed.unwrap_or_else(|e| panic!("make a certificate for kube-apiserver: {e}"));
     write(&dir.join("server.crt"), &signed.cert.pem());
     write(&dir.join("server.key"), &signed.signing_key.serialize_pem());
-    write(&dir.join("tokens.csv"), "test-token,admin,admin,system:masters\n");
+    write(
+        &dir.join("tokens.csv"),
+        "test-token,admin,admin,system:masters\nstranger-token,stranger,stranger\n",
+    );
 }
 
 fn kubeconfig(dir: &Path, port: u16) -> String {

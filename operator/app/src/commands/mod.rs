@@ -1,5 +1,6 @@
 //! One file a command: arguments, one call, one answer.
 
+pub(crate) mod check;
 pub(crate) mod crds;
 pub(crate) mod local;
 pub(crate) mod operator;

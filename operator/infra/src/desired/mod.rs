@@ -194,6 +194,19 @@ pub fn desired(
     Desired { north_south: objects(Tier::NorthSouth), east_west: objects(Tier::EastWest) }
 }
 
+/// The Deployments alone, before anything else exists: so that the cluster can be asked whether it takes their pods.
+#[must_use]
+pub fn desired_deployments(config: &GatewayConfig, image: &str) -> Vec<(Tier, Deployment)> {
+    let declared = Tier::ALL.into_iter().filter_map(|tier| Some((tier, tier_spec(config, tier)?)));
+    let possible = declared.filter(|(tier, spec)| check_tier(*tier, spec).is_empty());
+    possible
+        .map(|(tier, spec)| {
+            let scope = TierScope::new(config, tier, spec);
+            (tier, deployment::desired_deployment(&scope, image))
+        })
+        .collect()
+}
+
 /// What every builder needs.
 pub(crate) struct TierScope<'a> {
     pub(crate) tier: Tier,
