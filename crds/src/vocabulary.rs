@@ -72,6 +72,8 @@ pub enum ConditionType {
     ConfigurationStale,
     /// Present while an autoscaler cannot scale its tier. Changes nothing else.
     AutoscalerInactive,
+    /// Present while another field manager holds fields that the operator would set otherwise. Changes nothing else.
+    Overridden,
     /// Present while the operator works towards Ready (kstatus).
     Reconciling,
     /// Present while somebody must act (kstatus).
@@ -80,7 +82,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All of them, in the order in which they are written.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Accepted,
         Self::Available,
@@ -88,6 +90,7 @@ impl ConditionType {
         Self::Listening,
         Self::ConfigurationStale,
         Self::AutoscalerInactive,
+        Self::Overridden,
         Self::Reconciling,
         Self::Stalled,
     ];
@@ -103,6 +106,7 @@ impl ConditionType {
             Self::Listening => "Listening",
             Self::ConfigurationStale => "ConfigurationStale",
             Self::AutoscalerInactive => "AutoscalerInactive",
+            Self::Overridden => "Overridden",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }
@@ -117,7 +121,7 @@ impl ConditionType {
     /// Whether it is present by the way: no other condition and no phase follows from it.
     #[must_use]
     pub const fn is_aside(self) -> bool {
-        matches!(self, Self::ConfigurationStale | Self::AutoscalerInactive)
+        matches!(self, Self::ConfigurationStale | Self::AutoscalerInactive | Self::Overridden)
     }
 
     pub(crate) const fn meaning(self) -> &'static str {
@@ -138,6 +142,9 @@ impl ConditionType {
             }
             Self::AutoscalerInactive => {
                 "present while an autoscaler has been unable to scale its tier for 2 minutes; the number of proxies stays"
+            }
+            Self::Overridden => {
+                "present while another field manager holds fields of the fleet's objects that the operator would set otherwise; they stay as that manager says"
             }
             Self::Reconciling => "present while the operator works towards Ready",
             Self::Stalled => "present while somebody must act",
@@ -197,11 +204,13 @@ pub enum Reason {
     ProxyWithoutStream,
     /// An autoscaler cannot scale its tier.
     AutoscalerInactive,
+    /// Another field manager holds a field of one of the fleet's objects.
+    FieldOverridden,
 }
 
 impl Reason {
     /// All of them: good news, on the way, somebody must act, by the way.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Accepted,
         Self::TiersAvailable,
         Self::CertificatesIssued,
@@ -219,6 +228,7 @@ impl Reason {
         Self::ConfigurationRefused,
         Self::ProxyWithoutStream,
         Self::AutoscalerInactive,
+        Self::FieldOverridden,
     ];
 
     /// As in `reason` of a condition.
@@ -242,6 +252,7 @@ impl Reason {
             Self::ConfigurationRefused => "ConfigurationRefused",
             Self::ProxyWithoutStream => "ProxyWithoutStream",
             Self::AutoscalerInactive => "AutoscalerInactive",
+            Self::FieldOverridden => "FieldOverridden",
         }
     }
 
@@ -264,7 +275,7 @@ impl Reason {
     pub const fn conditions(self) -> &'static [ConditionType] {
         use ConditionType::{
             Accepted, AutoscalerInactive, Available, CertificatesReady, ConfigurationStale,
-            Listening,
+            Listening, Overridden,
         };
         match self {
             Self::Accepted
@@ -284,6 +295,7 @@ impl Reason {
             | Self::ConfigurationRefused => &[Listening],
             Self::ProxyWithoutStream => &[ConfigurationStale],
             Self::AutoscalerInactive => &[AutoscalerInactive],
+            Self::FieldOverridden => &[Overridden],
         }
     }
 
@@ -335,6 +347,9 @@ impl Reason {
             Self::ProxyWithoutStream => {
                 "A ready proxy has had no stream to the operator for 30 seconds. It serves what it holds, but learns of no change."
             }
+            Self::FieldOverridden => {
+                "Somebody took a field of one of the fleet's objects over with a server-side apply; the message names object, manager and field. It stays as that manager says. What is merely edited is set back."
+            }
             Self::AutoscalerInactive => {
                 "The HorizontalPodAutoscaler of a tier says for 2 minutes that it cannot scale; the message repeats why. The number of proxies stays."
             }
@@ -378,6 +393,9 @@ impl Reason {
             Self::ConfigurationRefused => "Correct what the message names.",
             Self::ProxyWithoutStream => {
                 "Read that pod's log; usual causes are a network policy between it and the operator, or an overloaded node."
+            }
+            Self::FieldOverridden => {
+                "Declare the same value, or let that manager give the field up: apply again as that manager without the field (a required one first with the operator's value)."
             }
             Self::AutoscalerInactive => {
                 "Install what serves `metrics.k8s.io` (metrics-server) if the cluster has none, or say `replicas` instead of `autoscaling`."

@@ -8,10 +8,12 @@
 
 mod error;
 mod events;
+mod overridden;
 mod settled;
 mod writer;
 
 pub use error::{Action, Refusal, WriteError};
 pub use events::{Events, Finding, Weight};
+pub use overridden::{Override, yield_overridden};
 pub use settled::{is_settled, owns};
 pub use writer::{Applied, Writable, Writer};

@@ -42,7 +42,11 @@ fn owned_fields<'a>(
 }
 
 /// `owned` is the part of `fieldsV1` below this value; `None`: nothing is known to be owned.
-fn agrees(desired: &Value, observed: &Value, owned: Option<&Map<String, Value>>) -> bool {
+pub(crate) fn agrees(
+    desired: &Value,
+    observed: &Value,
+    owned: Option<&Map<String, Value>>,
+) -> bool {
     match (desired, observed) {
         (Value::Object(desired), Value::Object(observed)) => members(desired, observed, owned),
         (Value::Array(desired), Value::Array(observed)) => items(desired, observed, owned),
@@ -109,7 +113,7 @@ fn items(desired: &[Value], observed: &[Value], owned: Option<&Map<String, Value
 }
 
 /// Whether an item is the one that `key` names. A desired one may leave a defaulted part of the key out.
-fn has_key(item: &Value, key: &Value, may_lack: bool) -> bool {
+pub(crate) fn has_key(item: &Value, key: &Value, may_lack: bool) -> bool {
     key.as_object().into_iter().flatten().all(|(name, value)| match item.get(name) {
         Some(own) => own == value,
         None => may_lack,

@@ -66,6 +66,12 @@ impl Writer {
         Self { client, manager, writes: Arc::default() }
     }
 
+    /// As whom it writes.
+    #[must_use]
+    pub const fn manager(&self) -> &'static str {
+        self.manager
+    }
+
     /// How many writes were sent.
     #[must_use]
     pub fn writes(&self) -> u64 {

@@ -7,10 +7,10 @@ use gatefleet_apply::Applied;
 use gatefleet_infra::ChildObject;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    objects::{Halt, Present, manifest},
+    objects::{Halt, Present},
     reconcile::Reconcile,
 };
 
@@ -21,18 +21,19 @@ impl Reconcile<'_> {
     pub(crate) async fn apply_scaled(
         &mut self,
         deployment: &dyn ChildObject,
+        mut wish: Value,
         seen: Option<Present>,
         autoscaler: &HorizontalPodAutoscaler,
     ) -> Result<Applied, Halt> {
-        let (resource, mut desired) = (deployment.kind().resource(), manifest(deployment));
+        let resource = deployment.kind().resource();
         let writer = &self.tools.infra;
-        if seen.is_some_and(|seen| writer.is_settled(&resource, &desired, &seen.manifest)) {
+        if seen.is_some_and(|seen| writer.is_settled(&resource, &wish, &seen.manifest)) {
             return Ok(Applied::Unchanged);
         }
         // A watch may be behind, and a number from the past must not come back.
         let Some(live) = self.read(deployment).await? else {
-            desired["spec"]["replicas"] = autoscaler.spec.min_replicas.into();
-            return Ok(self.tools.infra.apply(&resource, desired, None).await?);
+            wish["spec"]["replicas"] = autoscaler.spec.min_replicas.into();
+            return Ok(self.tools.infra.apply(&resource, wish, None).await?);
         };
         let mut version = live.metadata.resource_version;
         if self.tools.infra.owns(&live.manifest, &REPLICAS) {
@@ -44,7 +45,7 @@ impl Reconcile<'_> {
             });
             version = self.tools.replicas.share(&resource, held).await?.resource_version();
         }
-        desired["metadata"]["resourceVersion"] = version.into();
-        Ok(self.tools.infra.apply(&resource, desired, Some(&live.manifest)).await?)
+        wish["metadata"]["resourceVersion"] = version.into();
+        Ok(self.tools.infra.apply(&resource, wish, Some(&live.manifest)).await?)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use gatefleet_apply::{Applied, WriteError};
+use gatefleet_apply::{Applied, Override, WriteError, yield_overridden};
 use gatefleet_crds::{GROUP, GatewayConfig, Reason};
 use gatefleet_infra::{
     Child, ChildKind, ChildNames, ChildObject, Desired, FLEET_LABEL, Problem, RETAINED_LABEL,
@@ -59,19 +59,35 @@ impl Reconcile<'_> {
     pub(crate) async fn apply_tier(&mut self, tier: &TierObjects) -> Result<(), Halt> {
         for object in tier.objects() {
             let present = self.present(object).await?;
+            let wish = self.wish(object, present.as_ref());
             let applied = match &tier.autoscaler {
                 Some(autoscaler) if object.kind() == ChildKind::Deployment => {
-                    self.apply_scaled(object, present, autoscaler).await?
+                    self.apply_scaled(object, wish, present, autoscaler).await?
                 }
                 _ => {
                     let present = present.as_ref().map(|present| &present.manifest);
-                    let resource = object.kind().resource();
-                    self.tools.infra.apply(&resource, manifest(object), present).await?
+                    self.tools.infra.apply(&object.kind().resource(), wish, present).await?
                 }
             };
             self.note(object.child(), applied);
         }
         Ok(())
+    }
+
+    /// What is said of `object`: not what another field manager holds against it, which is told instead of fought over.
+    /// The keys of a Secret belong together.
+    fn wish(&mut self, object: &dyn ChildObject, present: Option<&Present>) -> Value {
+        let mut wish = manifest(object);
+        if let Some(present) = present.filter(|_| object.kind() != ChildKind::Secret) {
+            let managers = [self.tools.infra.manager(), self.tools.replicas.manager()];
+            for Override { manager, field } in
+                yield_overridden(&mut wish, &present.manifest, &managers)
+            {
+                let message = format!("{}: {manager} holds {field}", object.child());
+                self.problems.push(Problem { reason: Reason::FieldOverridden, message });
+            }
+        }
+        wish
     }
 
     /// What stands under the name of `wanted`. Somebody else's is left alone, and told.
@@ -231,6 +247,6 @@ fn is_marked(meta: &ObjectMeta) -> bool {
     mark.is_some_and(|value| value == MANAGED_BY.1)
 }
 
-pub(crate) fn manifest(object: &dyn ChildObject) -> Value {
+fn manifest(object: &dyn ChildObject) -> Value {
     object.manifest().unwrap_or_default()
 }

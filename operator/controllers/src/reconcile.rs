@@ -18,7 +18,6 @@ use gatefleet_watch::View;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
-use serde_json::Value;
 
 use crate::{
     identity,

@@ -65,10 +65,16 @@ impl<'a> Fleet<'a> {
         [
             (ConditionType::ConfigurationStale, self.stale(now)),
             (ConditionType::AutoscalerInactive, self.autoscaler_inactive(now)),
+            (ConditionType::Overridden, self.overridden()),
         ]
         .into_iter()
         .filter_map(|(condition_type, finding)| Some((condition_type, finding?)))
         .collect()
+    }
+
+    fn overridden(&self) -> Option<Finding> {
+        let problem = self.problem_on(ConditionType::Overridden)?;
+        Some(Finding { status: true, ..problem })
     }
 
     fn autoscaler_inactive(&self, now: Timestamp) -> Option<Finding> {
