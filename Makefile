@@ -41,7 +41,7 @@ $(CACHE)/$(DENY)/bin/cargo-deny:
 	cargo install --locked --root $(CACHE)/$(DENY) --version $(DENY:cargo-deny-%=%) cargo-deny
 
 crds: ## Write the CRD's YAML and the generated references anew.
-	UPDATE_EXPECT=1 cargo test -p gatefleet-crds -p gatefleet-infra
+	UPDATE_EXPECT=1 cargo test -p gatefleet-crds -p gatefleet-infra -p gatefleet-controllers -p gatefleet
 
 golden: ## Write the golden cases' expectations anew (then read the diff).
 	UPDATE_EXPECT=1 cargo test -p gatefleet-tests-golden

@@ -77,4 +77,27 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    const HEAD: &str = "<!-- Generated from operator/app/src; written by `UPDATE_EXPECT=1 cargo test -p gatefleet`. -->\n\
+        # Options of the command line\n\n\
+        What the commands do, print and end with: [command line](../command-line.md).\n";
+
+    /// `docs/reference/command-line.md`
+    #[test]
+    fn the_page_lists_every_option() {
+        let mut all = Cli::command().mut_args(|arg| arg.hide_env_values(true));
+        all.build();
+        let mut page = HEAD.to_owned();
+        for command in all.get_subcommands().filter(|command| command.get_name() != "help") {
+            let mut command = command.clone().mut_args(|arg| arg.hide_env_values(true));
+            let help = command.render_long_help().to_string();
+            let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+            let name = command.get_name();
+            page += &format!(
+                "\n## gatefleet {name}\n\n```text\n{}\n```\n",
+                lines.join("\n").trim_end()
+            );
+        }
+        expect_test::expect_file!["../../../docs/reference/command-line.md"].assert_eq(&page);
+    }
 }

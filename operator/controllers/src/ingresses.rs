@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
+    events::STATUS_CONTESTED,
     observe::{Refused, Sight, Streamless, text_of},
     reconcile::reference,
     sent::Sent,
@@ -266,7 +267,7 @@ fn contested(ours: &BTreeSet<String>, theirs: &BTreeSet<String>) -> Finding {
     };
     Finding {
         weight: Weight::Warning,
-        reason: "StatusContested".to_owned(),
+        reason: STATUS_CONTESTED.to_owned(),
         message: format!(
             "another controller replaced the addresses {} by {}; they are left so: take the class away from one of the two controllers",
             list(ours),

@@ -5,6 +5,7 @@
 //! Invariants: a bad object stops no other; nothing is written that is already so; no decision rests on
 //! having seen an event; nothing is deleted on the evidence of absence.
 
+mod events;
 mod fleets;
 mod handover;
 mod health;
@@ -20,6 +21,7 @@ mod run;
 mod sent;
 mod translate;
 
+pub use events::{KnownEvent, known_events};
 pub use options::{Options, Pace};
 pub use permissions::{Permission, permissions};
 pub use run::{Error, run};

@@ -54,6 +54,29 @@ async fn a_taken_address_is_named() {
     assert!(error.contains(&address.to_string()) && error.contains("channel"), "{error}");
 }
 
+/// The reference, from what the operator itself says about its metrics.
+fn metrics_page(exposition: &str) -> String {
+    let mut page = String::from(
+        "<!-- Generated from a running operator; written by `UPDATE_EXPECT=1 cargo test -p gatefleet-controllers`. -->\n\
+         # Metrics of the operator\n\n\
+         Its status port (9701) serves them at `/metrics` in the Prometheus text format. Those of a proxy: [metrics](metrics.md).\n\n\
+         | metric | type | meaning |\n|---|---|---|\n",
+    );
+    let mut help = "";
+    for line in exposition.lines() {
+        if let Some((_, text)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))
+        {
+            help = text;
+        }
+        if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            page.push_str(&format!("| `{name}` | {kind} | {help} |\n"));
+        }
+    }
+    page
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_ready_after_the_first_translation_and_counts_what_it_does() {
     let server = with_definitions().await;
@@ -74,5 +97,7 @@ async fn it_is_ready_after_the_first_translation_and_counts_what_it_does() {
     assert_eq!(get(free, "/elsewhere").0, 404);
     let (_, metrics) = get(free, "/metrics");
     assert!(metrics.contains("\ngatefleet_fleets 0\n"), "{metrics}");
+    let page = expect_test::expect_file!["../../../docs/reference/operator-metrics.md"];
+    page.assert_eq(&metrics_page(&metrics));
     operator.abort();
 }

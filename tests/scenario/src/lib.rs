@@ -9,6 +9,7 @@
     reason = "a broken harness must fail the test that uses it, with the place where it broke"
 )]
 
+mod events;
 mod expect;
 mod history;
 mod kubelet;

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    events::undocumented,
     expect::{difference, with_conditions},
     history::History,
     objects::{self, Name},
@@ -158,10 +159,15 @@ pub async fn tell(path: &Path, client: Client, faults: Faults) -> Result<(), Str
         }
     }
     let beyond = telling.world.overreach.all();
-    if beyond.is_empty() {
+    if !beyond.is_empty() {
+        let lacking = beyond.join(", ");
+        return Err(format!("{}: the operator's permissions lack {lacking}", story.story));
+    }
+    let unknown = undocumented(&telling.world.client).await;
+    if unknown.is_empty() {
         return Ok(());
     }
-    Err(format!("{}: the operator's permissions lack {}", story.story, beyond.join(", ")))
+    Err(format!("{}: no reference tells of the Events {}", story.story, unknown.join(", ")))
 }
 
 struct Telling {
