@@ -88,10 +88,16 @@ pub struct GatewayConfigSpec {
 /// One tier: a Deployment of proxies and the Service in front of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
-    "!has(self.size) || !has(self.resources)",
-    "size and resources both say what each proxy gets: keep one of them",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        "!has(self.size) || !has(self.resources)",
+        "size and resources both say what each proxy gets: keep one of them",
+    ),
+    (
+        "self.service.type != 'ClusterIP' || !self.listeners.exists(one, has(one.nodePort))",
+        "listeners[].nodePort needs service.type: NodePort or LoadBalancer: choose one, or remove nodePort",
+    ),
+])))]
 pub struct TierSpec {
     /// How many proxies run. Without any, remove the tier instead. Default: `2`. Example: `3`.
     #[schemars(with = "i32", range(min = 1, max = 1000))]
@@ -122,6 +128,10 @@ pub struct TierSpec {
             (
                 "self.all(one, self.exists_one(other, other.port == one.port))",
                 "two listeners have the same port: give every listener a port of its own",
+            ),
+            (
+                "self.all(one, !has(one.nodePort) || self.exists_one(other, has(other.nodePort) && other.nodePort == one.nodePort))",
+                "two listeners have the same nodePort: give every listener one of its own, or none",
             ),
         ]),
     ))]

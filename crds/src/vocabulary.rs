@@ -176,6 +176,8 @@ pub enum Reason {
     ApplyRefused,
     /// An object of that name exists and belongs to somebody else.
     NameTaken,
+    /// A fixed port of the nodes is somebody else's.
+    PortTaken,
     /// The Secret of a tier's certificate authority is unreadable.
     AuthorityInvalid,
     /// A proxy refuses the tier's settings or a listener.
@@ -186,7 +188,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: good news, on the way, somebody must act, by the way.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::TiersAvailable,
         Self::CertificatesIssued,
@@ -200,6 +202,7 @@ impl Reason {
         Self::SpecInvalid,
         Self::ApplyRefused,
         Self::NameTaken,
+        Self::PortTaken,
         Self::AuthorityInvalid,
         Self::ConfigurationRefused,
         Self::ProxyWithoutStream,
@@ -222,6 +225,7 @@ impl Reason {
             Self::SpecInvalid => "SpecInvalid",
             Self::ApplyRefused => "ApplyRefused",
             Self::NameTaken => "NameTaken",
+            Self::PortTaken => "PortTaken",
             Self::AuthorityInvalid => "AuthorityInvalid",
             Self::ConfigurationRefused => "ConfigurationRefused",
             Self::ProxyWithoutStream => "ProxyWithoutStream",
@@ -237,6 +241,7 @@ impl Reason {
                 | Self::SpecInvalid
                 | Self::ApplyRefused
                 | Self::NameTaken
+                | Self::PortTaken
                 | Self::AuthorityInvalid
                 | Self::ConfigurationRefused
         )
@@ -254,7 +259,8 @@ impl Reason {
             | Self::NorthSouthTierMissing
             | Self::SpecInvalid
             | Self::ApplyRefused
-            | Self::NameTaken => &[Accepted],
+            | Self::NameTaken
+            | Self::PortTaken => &[Accepted],
             Self::TiersAvailable => &[Available],
             Self::TierUnavailable => &[Available, Listening],
             Self::CertificatesIssued | Self::CertificatesPending | Self::AuthorityInvalid => {
@@ -307,6 +313,9 @@ impl Reason {
             Self::NameTaken => {
                 "An object of the needed name exists and is not owned by this GatewayConfig. It is left alone."
             }
+            Self::PortTaken => {
+                "A `listeners[].nodePort` is allocated to another Service, which the message names. The tier stays as it is."
+            }
             Self::AuthorityInvalid => {
                 "The Secret `NAME-TIER-channel-ca` holds no usable certificate authority."
             }
@@ -349,6 +358,9 @@ impl Reason {
             }
             Self::NameTaken => {
                 "Rename or delete the object that the message names, or choose another name for the GatewayConfig."
+            }
+            Self::PortTaken => {
+                "Choose another port or leave `nodePort` out, or take the port away from who has it; it is tried again every 30 seconds."
             }
             Self::AuthorityInvalid => {
                 "Delete that Secret: a new authority and new certificates are then issued, and the proxies reconnect."

@@ -17,6 +17,7 @@ mod check;
 mod children;
 mod desired;
 mod embedded;
+mod exposure;
 mod names;
 mod observed;
 mod ports;
@@ -30,6 +31,7 @@ pub use desired::{
     BOOTSTRAP_KEY, CA_CERTIFICATE_KEY, CERTIFICATE_KEY, ChannelMaterial, Desired, Operator,
     PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, setting_names, tier_spec,
 };
+pub use exposure::{is_reached_through_nodes, node_addresses};
 pub use gatefleet_crds::GatewayConfigStatus;
 pub use names::{ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, TIER_LABEL, children_selector, labels};
 pub use observed::{Observed, PodObservation, Problem, RoutesObservation, TierObservation};

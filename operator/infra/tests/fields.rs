@@ -197,6 +197,7 @@ fn shows_up_in(field: &Field) -> BTreeSet<String> {
             let (list, _) = path.rsplit_once('.').unwrap();
             config(list, json!({}))
         }
+        "listeners[].nodePort" => config("northSouth.listeners[]", json!({})),
         "clientIPDetection.hops" => config(path, json!(0)),
         _ => config("northSouth", json!({})),
     };

@@ -23,6 +23,7 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("Pod", "", "v1", "pods", true),
     ("Event", "", "v1", "events", true),
     ("Namespace", "", "v1", "namespaces", false),
+    ("Node", "", "v1", "nodes", false),
 ];
 
 /// One object of any kind.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use gatefleet_crds::{GatewayConfig, GatewayConfigStatus, TierStatus};
+use gatefleet_crds::{
+    GatewayConfig, GatewayConfigStatus, ListenerStatus, ServiceType, TierSpec, TierStatus,
+};
 
 const NOTHING: &str =
     "no GatewayConfig yet: kubectl apply one (examples/quickstart/ has one that works)\n";
@@ -25,7 +27,7 @@ pub(crate) fn overview(fleets: &[GatewayConfig]) -> String {
             message => message,
         };
         let mut first = Some([name.clone(), phase, ready]);
-        for (tier, status) in tiers(&status) {
+        for (tier, status, spec) in tiers(fleet, &status) {
             let [name, phase, ready] = first.take().unwrap_or_default();
             rows.push([
                 name,
@@ -33,7 +35,7 @@ pub(crate) fn overview(fleets: &[GatewayConfig]) -> String {
                 ready,
                 tier.to_owned(),
                 status.ready.clone(),
-                addresses(status),
+                addresses(status, spec),
             ]);
         }
         if let Some([name, phase, ready]) = first {
@@ -84,16 +86,29 @@ fn condition<'a>(status: &'a GatewayConfigStatus, wanted: &str) -> &'a str {
     found.map_or("-", |condition| condition.status.as_str())
 }
 
-fn tiers(status: &GatewayConfigStatus) -> impl Iterator<Item = (&'static str, &TierStatus)> {
-    let both = [("north-south", &status.north_south), ("east-west", &status.east_west)];
-    both.into_iter().filter_map(|(name, status)| Some((name, status.as_ref()?)))
+/// Name, status and, unless it is just being removed, declaration of each tier.
+fn tiers<'a>(
+    fleet: &'a GatewayConfig,
+    status: &'a GatewayConfigStatus,
+) -> impl Iterator<Item = (&'static str, &'a TierStatus, Option<&'a TierSpec>)> {
+    let both = [
+        ("north-south", &status.north_south, &fleet.spec.north_south),
+        ("east-west", &status.east_west, &fleet.spec.east_west),
+    ];
+    both.into_iter()
+        .filter_map(|(name, status, spec)| Some((name, status.as_ref()?, spec.as_ref())))
 }
 
 /// Ready to be pasted: each address with each port.
-fn addresses(status: &TierStatus) -> String {
+fn addresses(status: &TierStatus, spec: Option<&TierSpec>) -> String {
+    let on_nodes = spec.is_some_and(|spec| spec.service.r#type == ServiceType::NodePort);
+    let port = |listener: &ListenerStatus| match listener.node_port {
+        Some(port) if on_nodes => port,
+        _ => listener.port,
+    };
     let pairs = status.addresses.iter().flat_map(|address| {
         let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-        status.listeners.iter().map(move |listener| format!("{host}:{}", listener.port))
+        status.listeners.iter().map(move |listener| format!("{host}:{}", port(listener)))
     });
     let pairs: Vec<String> = pairs.collect();
     if pairs.is_empty() { "-".to_owned() } else { pairs.join(",") }
@@ -115,7 +130,7 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gatefleet_crds::{ListenerProtocol, ListenerStatus, Phase, RouteProblem, RoutesStatus};
+    use gatefleet_crds::{ListenerProtocol, Phase, RouteProblem, RoutesStatus, ServiceSpec};
 
     use super::*;
 
@@ -127,6 +142,7 @@ mod tests {
             port,
             protocol: ListenerProtocol::Http,
             target_port: 10_000,
+            node_port: Some(30_000 + port),
         };
         let tier = |ready: &str, addresses: &[&str]| TierStatus {
             ready: ready.to_owned(),
@@ -171,6 +187,14 @@ routes: 2 attached, 1 rejected
   and 4 more
 "
         ));
+    }
+
+    #[test]
+    fn nodes_are_reached_at_their_own_ports() {
+        let mut fleet = fleet();
+        let service = ServiceSpec { r#type: ServiceType::NodePort, ..ServiceSpec::default() };
+        fleet.spec.north_south = Some(TierSpec { service, ..TierSpec::default() });
+        assert!(overview(&[fleet]).contains(" 192.0.2.1:30080,192.0.2.1:30443,"));
     }
 
     #[test]
