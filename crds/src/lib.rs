@@ -19,6 +19,7 @@ mod pages;
 mod quantity;
 mod rules;
 mod scheduling;
+mod service;
 mod size;
 mod spec;
 mod status;
@@ -29,15 +30,13 @@ pub use api_page::api_page;
 pub use availability::{Autoscaling, DisruptionBudget, NetworkPolicy, Scale, Share};
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
-pub use network::{
-    ClientIpDetection, IpFamily, IpFamilyPolicy, Listener, ListenerProtocol, ServiceSpec,
-    ServiceType, TlsSpec, TlsVersion,
-};
+pub use network::{ClientIpDetection, Listener, ListenerProtocol, TlsSpec, TlsVersion};
 pub use pages::conditions_page;
 pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
 pub use scheduling::{
     Affinity, SpreadConstraint, TaintEffect, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
+pub use service::{IpFamily, IpFamilyPolicy, ServiceSpec, ServiceType, TrafficPolicy};
 pub use size::Size;
 pub use spec::{
     AccessLog, AccessLogFormat, DeletionPolicy, GatewayConfig, GatewayConfigSpec, IngressSpec,

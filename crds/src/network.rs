@@ -1,118 +1,9 @@
-//! How a tier is reached: its Service, its listeners, and whom it believes.
-
-use std::collections::BTreeMap;
+//! What a tier listens on, and whom it believes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::rules;
-
-/// How the Service of a tier is exposed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceType {
-    /// An address inside the cluster.
-    #[default]
-    ClusterIP,
-    /// An address from the cluster's load balancer controller, and one inside the cluster.
-    LoadBalancer,
-}
-
-impl ServiceType {
-    /// As in `spec.type` of a Service.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClusterIP => "ClusterIP",
-            Self::LoadBalancer => "LoadBalancer",
-        }
-    }
-}
-
-/// An IP family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum IpFamily {
-    /// IPv4
-    IPv4,
-    /// IPv6
-    IPv6,
-}
-
-impl IpFamily {
-    /// As in `spec.ipFamilies` of a Service.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::IPv4 => "IPv4",
-            Self::IPv6 => "IPv6",
-        }
-    }
-}
-
-/// How many IP families a Service has.
-#[expect(clippy::enum_variant_names, reason = "the names of the Kubernetes API")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum IpFamilyPolicy {
-    /// One.
-    SingleStack,
-    /// Two where the cluster has two, else one.
-    PreferDualStack,
-    /// Two, or the Service is refused.
-    RequireDualStack,
-}
-
-impl IpFamilyPolicy {
-    /// As in `spec.ipFamilyPolicy` of a Service.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SingleStack => "SingleStack",
-            Self::PreferDualStack => "PreferDualStack",
-            Self::RequireDualStack => "RequireDualStack",
-        }
-    }
-}
-
-/// The Service in front of a tier's proxies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[
-    (
-        "!has(self.ipFamilyPolicy) || self.ipFamilyPolicy != 'SingleStack' || !has(self.ipFamilies) || size(self.ipFamilies) < 2",
-        "ipFamilyPolicy SingleStack allows one entry in ipFamilies: remove one, or choose PreferDualStack",
-    ),
-    (
-        "!has(self.ipFamilies) || size(self.ipFamilies) < 2 || has(self.ipFamilyPolicy)",
-        "two entries in ipFamilies need ipFamilyPolicy: PreferDualStack or RequireDualStack",
-    ),
-])))]
-pub struct ServiceSpec {
-    /// How the tier is exposed: `ClusterIP` (inside the cluster only) or `LoadBalancer` (an address from the
-    /// cluster's load balancer controller too). Default: `ClusterIP`. Example: `LoadBalancer`.
-    pub r#type: ServiceType,
-    /// Annotations of the Service, such as those that a load balancer controller reads. They are owned by the
-    /// operator: one that is removed here is removed there; those of others stay.
-    /// Default: none. Example: `{service.beta.kubernetes.io/aws-load-balancer-scheme: internal}`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = rules(&[(
-        "self.all(key, !key.startsWith('gatefleet.dev/'))",
-        "annotations under gatefleet.dev/ are the operator's: choose another key",
-    )])))]
-    pub annotations: BTreeMap<String, String>,
-    /// IP families of the Service, the primary one first. The primary one cannot be changed later.
-    /// Default: absent, the cluster's choice. Example: `[IPv6]`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules(&[(
-        "size(self) < 2 || self[0] != self[1]",
-        "ipFamilies names a family twice: write each of IPv4 and IPv6 at most once",
-    )])))]
-    pub ip_families: Vec<IpFamily>,
-    /// How many IP families the Service has: `SingleStack`, `PreferDualStack` or `RequireDualStack`.
-    /// Default: absent, the cluster's choice. Example: `PreferDualStack`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    // Not the optional type: its schema would lose this text.
-    #[schemars(with = "IpFamilyPolicy")]
-    pub ip_family_policy: Option<IpFamilyPolicy>,
-}
 
 /// What is spoken on a listener.
 #[derive(
@@ -164,13 +55,24 @@ pub struct Listener {
     /// What is spoken there: `HTTP` (plaintext) or `HTTPS` (TLS; certificates come from the `tls` entries of
     /// the routes). Required. Example: `HTTPS`.
     pub protocol: ListenerProtocol,
+    /// The port of every node that leads to the listener, unique in the cluster and within the range that the cluster
+    /// has for it (30000-32767 unless configured). It needs `service.type` `NodePort` or `LoadBalancer`.
+    /// Default: absent, one that the cluster picks and keeps. Example: `30443`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 65535))]
+    pub node_port: Option<u16>,
 }
 
 impl Listener {
     /// HTTP on port 80, HTTPS on port 443.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
-        let listener = |name: &str, port, protocol| Self { name: name.to_owned(), port, protocol };
+        let listener = |name: &str, port, protocol| Self {
+            name: name.to_owned(),
+            port,
+            protocol,
+            node_port: None,
+        };
         vec![
             listener("http", 80, ListenerProtocol::Http),
             listener("https", 443, ListenerProtocol::Https),

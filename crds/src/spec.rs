@@ -112,6 +112,10 @@ pub enum DeletionPolicy {
         "!has(self.replicas) || !has(self.autoscaling)",
         "replicas and autoscaling both say how many proxies run: keep one of them",
     ),
+    (
+        "self.service.type != 'ClusterIP' || !self.listeners.exists(one, has(one.nodePort))",
+        "listeners[].nodePort needs service.type: NodePort or LoadBalancer: choose one, or remove nodePort",
+    ),
 ])))]
 pub struct TierSpec {
     /// How many proxies run. Without any, remove the tier instead. It stands instead of `autoscaling`.
@@ -150,6 +154,10 @@ pub struct TierSpec {
             (
                 "self.all(one, self.exists_one(other, other.port == one.port))",
                 "two listeners have the same port: give every listener a port of its own",
+            ),
+            (
+                "self.all(one, !has(one.nodePort) || self.exists_one(other, has(other.nodePort) && other.nodePort == one.nodePort))",
+                "two listeners have the same nodePort: give every listener one of its own, or none",
             ),
         ]),
     ))]

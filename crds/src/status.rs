@@ -51,7 +51,8 @@ pub struct TierStatus {
     pub acknowledged_replicas: i32,
     /// `readyReplicas/replicas`, for `kubectl get`.
     pub ready: String,
-    /// Addresses under which the tier is reached: IP addresses or hostnames of its Service.
+    /// Addresses under which the tier is reached: IP addresses or hostnames of its load balancer, for `NodePort` those of
+    /// the nodes of its proxies (external ones, or else internal ones), else those of its Service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub addresses: Vec<String>,
@@ -75,6 +76,10 @@ pub struct ListenerStatus {
     /// The port on which the proxies listen.
     #[schemars(with = "i32")]
     pub target_port: u16,
+    /// The port of every node that leads to it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
+    pub node_port: Option<u16>,
 }
 
 /// What routes ask of the fleet.

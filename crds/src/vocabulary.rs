@@ -196,6 +196,8 @@ pub enum Reason {
     ApplyRefused,
     /// An object of that name exists and belongs to somebody else.
     NameTaken,
+    /// A fixed port of the nodes is somebody else's.
+    PortTaken,
     /// The Secret of a tier's certificate authority is unreadable.
     AuthorityInvalid,
     /// A proxy refuses the tier's settings or a listener.
@@ -210,7 +212,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: good news, on the way, somebody must act, by the way.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Accepted,
         Self::TiersAvailable,
         Self::CertificatesIssued,
@@ -224,6 +226,7 @@ impl Reason {
         Self::SpecInvalid,
         Self::ApplyRefused,
         Self::NameTaken,
+        Self::PortTaken,
         Self::AuthorityInvalid,
         Self::ConfigurationRefused,
         Self::ProxyWithoutStream,
@@ -248,6 +251,7 @@ impl Reason {
             Self::SpecInvalid => "SpecInvalid",
             Self::ApplyRefused => "ApplyRefused",
             Self::NameTaken => "NameTaken",
+            Self::PortTaken => "PortTaken",
             Self::AuthorityInvalid => "AuthorityInvalid",
             Self::ConfigurationRefused => "ConfigurationRefused",
             Self::ProxyWithoutStream => "ProxyWithoutStream",
@@ -265,6 +269,7 @@ impl Reason {
                 | Self::SpecInvalid
                 | Self::ApplyRefused
                 | Self::NameTaken
+                | Self::PortTaken
                 | Self::AuthorityInvalid
                 | Self::ConfigurationRefused
         )
@@ -283,7 +288,8 @@ impl Reason {
             | Self::NorthSouthTierMissing
             | Self::SpecInvalid
             | Self::ApplyRefused
-            | Self::NameTaken => &[Accepted],
+            | Self::NameTaken
+            | Self::PortTaken => &[Accepted],
             Self::TiersAvailable => &[Available],
             Self::TierUnavailable => &[Available, Listening],
             Self::CertificatesIssued | Self::CertificatesPending | Self::AuthorityInvalid => {
@@ -338,6 +344,9 @@ impl Reason {
             Self::NameTaken => {
                 "An object of the needed name exists and is not owned by this GatewayConfig. It is left alone."
             }
+            Self::PortTaken => {
+                "A `listeners[].nodePort` is allocated to another Service, which the message names. The tier stays as it is."
+            }
             Self::AuthorityInvalid => {
                 "The Secret `NAME-TIER-channel-ca` holds no usable certificate authority."
             }
@@ -386,6 +395,9 @@ impl Reason {
             }
             Self::NameTaken => {
                 "Rename or delete the object that the message names, or choose another name for the GatewayConfig."
+            }
+            Self::PortTaken => {
+                "Choose another port or leave `nodePort` out, or take the port away from who has it; it is tried again every 30 seconds."
             }
             Self::AuthorityInvalid => {
                 "Delete that Secret: a new authority and new certificates are then issued, and the proxies reconnect."

@@ -15,6 +15,8 @@ const RULES: &str = include_str!("../refused/rules.yaml");
 struct Refused {
     field: String,
     says: String,
+    /// What is replaced, for rules about a change.
+    before: Option<Value>,
     spec: Value,
 }
 
@@ -42,14 +44,19 @@ fn rules(schema: &Value) -> impl Iterator<Item = &str> {
 }
 
 fn refusals(spec: &Value) -> Vec<String> {
+    refusals_of_change(None, spec)
+}
+
+fn refusals_of_change(before: Option<&Value>, spec: &Value) -> Vec<String> {
     static COMPILED: LazyLock<(Value, CompiledSchema)> = LazyLock::new(|| {
         let schema = schema();
         let compiled = compile_schema(&schema);
         (schema, compiled)
     });
     let (schema, compiled) = &*COMPILED;
-    let object = kube_cel::apply_defaults(schema, &json!({"spec": spec}));
-    let Err(errors) = Validator::new().validate_compiled(compiled, &object, None) else {
+    let admitted = |spec: &Value| kube_cel::apply_defaults(schema, &json!({"spec": spec}));
+    let (object, old) = (admitted(spec), before.map(admitted));
+    let Err(errors) = Validator::new().validate_compiled(compiled, &object, old.as_ref()) else {
         return vec![];
     };
     errors.iter().map(|error| format!("{}: {}", error.field_path, error.message)).collect()
@@ -91,8 +98,8 @@ fn every_field_says_what_it_is_its_default_and_an_example() {
 #[test]
 fn every_rule_refuses_an_example_with_its_message_and_nothing_else() {
     let refused: Vec<Refused> = serde_saphyr::from_str(RULES).unwrap();
-    for Refused { field, says, spec } in &refused {
-        let errors = refusals(spec);
+    for Refused { field, says, before, spec } in &refused {
+        let errors = refusals_of_change(before.as_ref(), spec);
         assert_eq!(errors.len(), 1, "{spec}: {errors:?}");
         assert!(errors[0].starts_with(&format!("{field}: ")), "{spec}: {errors:?}");
         assert!(errors[0].contains(says.as_str()), "{spec}: {errors:?}");
@@ -118,6 +125,8 @@ fn ordinary_declarations_are_accepted() {
         "{northSouth: {autoscaling: {maxReplicas: 2}, podDisruptionBudget: {maxUnavailable: '3'}}, eastWest: {autoscaling: {minReplicas: 5, maxReplicas: 5, targetCPUUtilization: 150}}}",
         "{northSouth: {pod: {tolerations: [{operator: Exists}, {key: a}, {key: a, value: '', effect: NoExecute, tolerationSeconds: 0}]}}}",
         "{northSouth: {pod: {affinity: {podAffinity: {}}, nodeSelector: {a: ''}, topologySpreadConstraints: [{topologyKey: a}, {topologyKey: b, maxSkew: 9}]}}}",
+        "{northSouth: {service: {type: NodePort, externalTrafficPolicy: Local, internalTrafficPolicy: Local}, listeners: [{name: a, port: 80, protocol: HTTP, nodePort: 30080}, {name: b, port: 443, protocol: HTTPS}]}}",
+        "{northSouth: {service: {type: LoadBalancer, loadBalancerClass: example.com/x, loadBalancerSourceRanges: [0.0.0.0/0, '::/0'], allocateLoadBalancerNodePorts: false}}}",
         "{northSouth: {service: {type: LoadBalancer, ipFamilies: [IPv6, IPv4], ipFamilyPolicy: RequireDualStack, annotations: {a/b: c}}}}",
         "{northSouth: {clientIPDetection: {trustedProxies: [10.0.0.0/8, 'fd00::/8', 192.0.2.1/32], hops: 2}}}",
         "{northSouth: {timeouts: {idle: 24h, request: 0s, requestHead: 1ms}, drain: {delay: 0s, timeout: 1h30m}}}",
@@ -161,12 +170,20 @@ fn every_example_is_accepted() {
                 None if ["minReplicas", "targetCPUUtilization"].contains(name) => {
                     json!({*name: value, "maxReplicas": 10})
                 }
-                // Hops alone are refused.
+                // Hops alone are refused, and what load balancers alone have.
                 None if *name == "hops" => json!({"hops": value, "trustedProxies": ["10.0.0.0/8"]}),
+                None if *name == "service" && value.get("type").is_none() => {
+                    value["type"] = json!("LoadBalancer");
+                    json!({*name: value})
+                }
                 None => json!({*name: value}),
             };
         }
         value.as_object_mut().unwrap().entry("northSouth").or_insert_with(|| json!({}));
+        if path.ends_with(".nodePort") {
+            let tier = if path.contains("eastWest") { "eastWest" } else { "northSouth" };
+            value[tier]["service"] = json!({"type": "NodePort"});
+        }
         assert_eq!(refusals(&value), Vec::<String>::new(), "{path}: {example}");
         let typed: GatewayConfigSpec = serde_json::from_value(value.clone()).unwrap();
         // The example differs from the default: somebody who copies it sees an effect.

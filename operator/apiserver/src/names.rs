@@ -1,5 +1,7 @@
 //! Rules for names, labels and annotations (`k8s.io/apimachinery/pkg/util/validation`).
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use crate::{builtin::Strategy, error::Cause, object, resource::Resource};
@@ -131,6 +133,26 @@ pub(crate) fn label_fault(name: &str) -> Option<&'static str> {
         return Some("must not contain dots");
     }
     (!is_name(name, is_lower_alphanumeric, "-")).then_some(LABEL)
+}
+
+/// What is wrong with a network in CIDR notation (`IsValidCIDRForLegacyField`, strict).
+pub(crate) fn network_fault(text: &str) -> Option<&'static str> {
+    const GENERAL: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+    let parsed = text.split_once('/').and_then(|(address, bits)| {
+        Some((address.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?))
+    });
+    let Some((address, bits)) = parsed else { return Some(GENERAL) };
+    let (number, length) = match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let Some(rest) = u32::checked_sub(length, bits) else { return Some(GENERAL) };
+    let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    if mapped {
+        return Some("must not have an IPv4-mapped IPv6 address");
+    }
+    let beyond = number & 1_u128.checked_shl(rest).map_or(u128::MAX, |bit| bit.wrapping_sub(1));
+    (beyond != 0).then_some("must not have bits set beyond the prefix length")
 }
 
 fn is_lower_alphanumeric(c: char) -> bool {

@@ -9,7 +9,7 @@ use gatefleet_crds::{GatewayConfig, RouteProblem};
 use gatefleet_distribute::{Holding as Held, Holdings, ProxyHoldings};
 use gatefleet_infra::{
     ChildNames, Holding, Observed, PodObservation, Problem, RoutesObservation, TierObservation,
-    labels, setting_names, tier_spec,
+    is_reached_through_nodes, labels, setting_names, tier_spec,
 };
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
 use gatefleet_routes::Diagnostic;
@@ -17,7 +17,7 @@ use gatefleet_watch::View;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::{sent::Sent, translate::Report};
+use crate::{nodes::Nodes, sent::Sent, translate::Report};
 
 /// Everything that a fleet is judged by.
 #[derive(Clone)]
@@ -64,6 +64,7 @@ impl Sight {
         &self,
         config: &GatewayConfig,
         problems: Vec<Problem>,
+        nodes: &Nodes,
         now: Timestamp,
     ) -> Observed {
         let fleet = fleet_of(config);
@@ -71,20 +72,28 @@ impl Sight {
             Observed { routes: self.routes(&fleet), problems, ..Observed::default() };
         for tier in Tier::ALL {
             if tier_spec(config, tier).is_some() {
-                *observed.tier_mut(tier) = self.tier(config, &fleet.tier(tier), now);
+                *observed.tier_mut(tier) = self.tier(config, &fleet.tier(tier), nodes, now);
             }
         }
         observed
     }
 
-    fn tier(&self, config: &GatewayConfig, tier: &TierKey, now: Timestamp) -> TierObservation {
+    fn tier(
+        &self,
+        config: &GatewayConfig,
+        tier: &TierKey,
+        nodes: &Nodes,
+        now: Timestamp,
+    ) -> TierObservation {
         let (namespace, names) =
             (&tier.fleet.namespace, ChildNames::new(&tier.fleet.name, tier.tier));
         let state = &self.view.state;
         let deployment = self.view.children.deployments.get(namespace, &names.base);
         let generation = config.metadata.generation.unwrap_or_default();
         let object = object_of(&tier.fleet);
-        let settings = tier_spec(config, tier.tier).map(setting_names).unwrap_or_default();
+        let spec = tier_spec(config, tier.tier);
+        let settings = spec.map(setting_names).unwrap_or_default();
+        let through_nodes = spec.is_some_and(is_reached_through_nodes);
         let pods = self.pods(tier).into_iter().map(|pod| {
             let uid = pod.metadata.uid.as_deref().unwrap_or_default();
             let proxy = self.proxy(tier, uid);
@@ -94,7 +103,8 @@ impl Sight {
             let seen = PodObservation::observe(pod, holding, None);
             let streamless_since =
                 self.streamless.note(uid, seen.is_live() && proxy.is_none(), now);
-            PodObservation { streamless_since, ..seen }
+            let node_addresses = if through_nodes { nodes.addresses(pod) } else { Vec::new() };
+            PodObservation { streamless_since, node_addresses, ..seen }
         });
         TierObservation {
             service: state.services.get(namespace, &names.base).map(|s| (**s).clone()),
@@ -121,6 +131,15 @@ impl Sight {
             fits && is_owned_by(pod, &base)
         });
         owned.map(|pod| &**pod).collect()
+    }
+
+    /// The pods of those of its tiers that are reached through their nodes.
+    pub(crate) fn pods_on_nodes(&self, config: &GatewayConfig) -> Vec<&Pod> {
+        let fleet = fleet_of(config);
+        let tiers = Tier::ALL
+            .into_iter()
+            .filter(|tier| tier_spec(config, *tier).is_some_and(is_reached_through_nodes));
+        tiers.flat_map(|tier| self.pods(&fleet.tier(tier))).collect()
     }
 
     fn proxy(&self, tier: &TierKey, uid: &str) -> Option<&ProxyHoldings> {

@@ -21,8 +21,10 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     identity,
+    nodes::Nodes,
     objects::Halt,
     observe::{Sight, fleet_of},
+    refused,
 };
 
 /// What every reconcile works with.
@@ -34,6 +36,7 @@ pub(crate) struct Tools {
     /// Field manager `gatefleet-status`.
     pub(crate) status: Writer,
     pub(crate) events: Events,
+    pub(crate) nodes: Nodes,
     pub(crate) publisher: Publisher,
     pub(crate) operator: Operator,
     /// PEM: what proxies believe the servers by.
@@ -199,17 +202,15 @@ impl Reconcile<'_> {
 
     /// A failure of one thing is a problem in the status, and reason to come back.
     fn failed(&mut self, error: &WriteError) {
-        let (reason, wait) = match error.refusal {
-            Refusal::Invalid | Refusal::Forbidden => {
-                (Reason::ApplyRefused, Duration::from_secs(30))
-            }
-            Refusal::Busy(after) => (Reason::ApplyFailed, after),
+        let wait = match error.refusal {
+            Refusal::Invalid | Refusal::Forbidden => Duration::from_secs(30),
+            Refusal::Busy(after) => after,
             Refusal::Conflict | Refusal::Absent | Refusal::Terminating | Refusal::Unanswered => {
-                (Reason::ApplyFailed, Duration::ZERO)
+                Duration::ZERO
             }
         };
         tracing::warn!(%error, "reconcile GatewayConfig {}", fleet_of(self.config));
-        self.problems.push(Problem { reason, message: error.to_string() });
+        self.problems.push(refused::problem(self.config, &self.view().state, error));
         self.outcome.retry = Some(self.outcome.retry.unwrap_or_default().max(wait));
     }
 
@@ -246,8 +247,10 @@ impl Reconcile<'_> {
 
     /// Writes the status if it changed, and an Event for each transition.
     async fn tell(&mut self) -> Result<(), WriteError> {
+        self.tools.nodes.learn(&self.sight.pods_on_nodes(self.config)).await;
         let now = Timestamp::now();
-        let observed = self.sight.observe(self.config, std::mem::take(&mut self.problems), now);
+        let problems = std::mem::take(&mut self.problems);
+        let observed = self.sight.observe(self.config, problems, &self.tools.nodes, now);
         if let Some(wait) = recheck_after(self.config, &observed, now) {
             self.look_again(Duration::try_from(wait).unwrap_or_default());
         }

@@ -17,6 +17,7 @@ mod check;
 mod children;
 mod desired;
 mod embedded;
+mod exposure;
 mod names;
 mod observed;
 mod ports;
@@ -31,6 +32,7 @@ pub use desired::{
     PRIVATE_KEY_KEY, STATUS_PORT, TierInputs, TierObjects, desired, desired_deployments,
     setting_names, tier_spec,
 };
+pub use exposure::{is_reached_through_nodes, node_addresses};
 pub use gatefleet_crds::GatewayConfigStatus;
 pub use names::{
     ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, RETAINED_LABEL, TIER_LABEL, children_selector,

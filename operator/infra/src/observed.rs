@@ -62,6 +62,8 @@ pub struct PodObservation {
     pub holding: Holding,
     /// Since when it has had no stream to the operator; `None` while it has one.
     pub streamless_since: Option<Timestamp>,
+    /// Under which its node is reached: only for a tier that is reached so ([`crate::is_reached_through_nodes`]).
+    pub node_addresses: Vec<String>,
 }
 
 /// What the routes pipeline says about a fleet.
@@ -108,7 +110,7 @@ impl PodObservation {
             .any(|condition| condition.type_ == "Ready" && condition.status == "True");
         let terminating = pod.metadata.deletion_timestamp.is_some();
         let trouble = if ready || terminating { None } else { trouble(pod) };
-        Self { ready, terminating, trouble, holding, streamless_since }
+        Self { ready, terminating, trouble, holding, streamless_since, node_addresses: Vec::new() }
     }
 
     /// Whether it takes traffic now.

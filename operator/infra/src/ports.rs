@@ -57,6 +57,13 @@ pub fn recorded_ports(service: &Service) -> TierPorts {
         .collect()
 }
 
+/// The port of every node that leads to each of the Service's ports, as far as it has one.
+pub(crate) fn node_ports(service: &Service) -> BTreeMap<u16, u16> {
+    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let number = |port: i32| u16::try_from(port).ok();
+    ports.filter_map(|port| Some((number(port.port)?, number(port.node_port?)?))).collect()
+}
+
 fn recorded_releases(service: &Service) -> BTreeMap<u16, Timestamp> {
     let annotations = service.metadata.annotations.as_ref();
     let text = annotations.and_then(|all| all.get(RELEASED_PORTS_ANNOTATION));
@@ -126,6 +133,7 @@ mod tests {
                 name: format!("p{port}"),
                 port: *port,
                 protocol: ListenerProtocol::Http,
+                node_port: None,
             })
             .collect()
     }

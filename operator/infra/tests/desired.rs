@@ -150,7 +150,12 @@ enum Rolls {
 }
 
 fn listener(port: u16) -> Listener {
-    Listener { name: format!("extra-{port}"), port, protocol: ListenerProtocol::Https }
+    Listener {
+        name: format!("extra-{port}"),
+        port,
+        protocol: ListenerProtocol::Https,
+        node_port: None,
+    }
 }
 
 fn half(desired: &Desired, tier: Tier) -> TierObjects {

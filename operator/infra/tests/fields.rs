@@ -203,6 +203,7 @@ fn shows_up_in(field: &Field) -> BTreeSet<String> {
         inner if inner.starts_with("autoscaling.") => {
             config("northSouth.autoscaling.maxReplicas", json!(9))
         }
+        "listeners[].nodePort" => config("northSouth.listeners[]", json!({})),
         "clientIPDetection.hops" => config(path, json!(0)),
         _ => config("northSouth", json!({})),
     };

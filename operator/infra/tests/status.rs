@@ -331,11 +331,24 @@ fn addresses_and_listeners_come_from_the_service() {
             "{spec: {type: LoadBalancer, clusterIPs: [10.0.0.1]}, status: {loadBalancer: {ingress: [{ip: 192.0.2.1}, {hostname: a.example}]}}}",
             "192.0.2.1 a.example",
         ),
+        ("{spec: {type: NodePort, clusterIPs: [10.0.0.1]}}", "198.51.100.1 2001:db8::1 a.node"),
+        (
+            "{spec: {type: NodePort, clusterIPs: [10.0.0.1], ipFamilies: [IPv4]}}",
+            "198.51.100.1 a.node",
+        ),
     ];
     let calm = Step { north_south: "C", ..CALM };
     for (text, expected) in table {
         let mut observed = observed(&calm, second(0));
         observed.east_west.service = service(text);
+        let on = |addresses: &[&str]| PodObservation {
+            node_addresses: addresses.iter().map(|one| (*one).to_owned()).collect(),
+            ready: true,
+            ..PodObservation::default()
+        };
+        let lost = PodObservation { ready: false, ..on(&["198.51.100.9"]) };
+        let pods = [on(&["198.51.100.1", "a.node"]), on(&["198.51.100.1", "2001:db8::1"]), lost];
+        observed.east_west.pods = pods.into();
         let status = status(&fleet(1, BOTH), &observed, second(0));
         assert_eq!(status.east_west.unwrap().addresses.join(" "), expected, "{text}");
         assert_eq!(status.address.as_deref(), expected.split(' ').next().filter(|a| !a.is_empty()));
@@ -343,17 +356,19 @@ fn addresses_and_listeners_come_from_the_service() {
 
     let mut observed = observed(&calm, second(0));
     observed.north_south.service = service(
-        "{spec: {clusterIPs: [10.0.0.1], ports: [{port: 80, targetPort: 10004}, {port: 9, targetPort: 10005}]}}",
+        "{spec: {clusterIPs: [10.0.0.1], ports: [{port: 80, targetPort: 10004, nodePort: 30080}, {port: 9, targetPort: 10005}]}}",
     );
     let status = status(&fleet(1, ONE), &observed, second(0)).north_south.unwrap();
     let listeners: Vec<_> = status
         .listeners
         .iter()
         .map(|listener| {
-            (listener.name.as_str(), listener.port, listener.protocol, listener.target_port)
+            let ports = (listener.port, listener.target_port, listener.node_port);
+            (listener.name.as_str(), listener.protocol, ports)
         })
         .collect();
-    assert_eq!(listeners, [("http", 80, ListenerProtocol::Http, 10_004)], "443 has no port yet");
+    let http = ("http", ListenerProtocol::Http, (80, 10_004, Some(30_080)));
+    assert_eq!(listeners, [http], "443 has no port yet");
     let counts = (status.replicas, status.ready_replicas, status.acknowledged_replicas);
     assert_eq!((status.ready.as_str(), counts), ("1/2", (2, 1, 1)));
 }

@@ -45,6 +45,11 @@ impl Network {
         SocketAddr::from((self.service(1), 0))
     }
 
+    /// The address of the one node, where ports of nodes are served: the API server's.
+    pub fn node(self) -> Ipv4Addr {
+        self.service(1)
+    }
+
     /// The Services' range in CIDR notation.
     pub fn services(self) -> String {
         format!("{}/16", self.service(0))

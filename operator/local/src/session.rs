@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatefleet_apiserver::{ApiServer, Credentials};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt as _};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -93,6 +95,7 @@ impl Local {
             }
         });
         define(&server.client()).await?;
+        register(&server.client(), network).await?;
         let kubeconfig = Kubeconfig::write(
             options.kubeconfig.clone().unwrap_or_else(|| home.path().join("kubeconfig")),
             credentials.kubeconfig(network.api()),
@@ -262,6 +265,24 @@ async fn define(client: &Client) -> Result<(), Error> {
         Ok(Err(error)) => Err(broken(&error)),
         Err(_) => Err(Error::Server(format!("it does not establish {name}"))),
     }
+}
+
+/// Shows the one node.
+async fn register(client: &Client, network: Network) -> Result<(), Error> {
+    let broken = |error: kube::Error| Error::Server(error.to_string());
+    let api: Api<Node> = Api::all(client.clone());
+    let parameters = PatchParams::apply("gatefleet-local").force();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": runtime::NODE}});
+    api.patch(runtime::NODE, &parameters, &Patch::Apply(&node)).await.map_err(broken)?;
+    let status = Patch::Merge(json!({"status": {
+        "addresses": [
+            {"type": "InternalIP", "address": network.node()},
+            {"type": "Hostname", "address": runtime::NODE},
+        ],
+        "conditions": [{"type": "Ready", "status": "True", "reason": "LocalMode"}],
+    }}));
+    api.patch_status(runtime::NODE, &PatchParams::default(), &status).await.map_err(broken)?;
+    Ok(())
 }
 
 /// A kubeconfig that is removed when it is no longer true.

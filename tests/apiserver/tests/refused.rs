@@ -14,8 +14,9 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const CONFIGS: &str = "/apis/gatefleet.dev/v1alpha1/namespaces/default/gatewayconfigs\
-                       ?dryRun=All&fieldValidation=Strict";
+const CONFIGS: &str = "/apis/gatefleet.dev/v1alpha1/namespaces/default/gatewayconfigs";
+/// Nothing of it stays.
+const TRIED: &str = "?dryRun=All&fieldValidation=Strict";
 
 /// After these refusals rules are not checked, and the answer says so.
 const HIDES_RULES: [&str; 4] = ["Required value", "Too long", "Too many", "Unsupported value"];
@@ -26,6 +27,8 @@ const UNCHECKED: &str = "<nil>: Invalid value: null: some validation rules were 
 struct Refused {
     field: String,
     says: String,
+    /// What is replaced, for rules about a change.
+    before: Option<Value>,
     spec: Value,
 }
 
@@ -39,7 +42,11 @@ fn examples() -> Vec<Refused> {
 }
 
 async fn post(client: &Client, path: &str, object: &Value) -> (u16, Value) {
-    let request = http::Request::post(path)
+    send(client, http::Request::post(path), object).await
+}
+
+async fn send(client: &Client, request: http::request::Builder, object: &Value) -> (u16, Value) {
+    let request = request
         .header("content-type", "application/json")
         .body(object.to_string().into_bytes().into())
         .unwrap();
@@ -49,12 +56,25 @@ async fn post(client: &Client, path: &str, object: &Value) -> (u16, Value) {
     (parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_else(|_| text()))
 }
 
-async fn create(client: &Client, spec: &Value) -> (u16, Value) {
-    let object = json!({
+fn config(name: &str, spec: &Value) -> Value {
+    json!({
         "apiVersion": "gatefleet.dev/v1alpha1", "kind": "GatewayConfig",
-        "metadata": {"name": "example"}, "spec": spec,
-    });
-    post(client, CONFIGS, &object).await
+        "metadata": {"name": name}, "spec": spec,
+    })
+}
+
+async fn create(client: &Client, spec: &Value) -> (u16, Value) {
+    post(client, &format!("{CONFIGS}{TRIED}"), &config("example", spec)).await
+}
+
+/// Creates a GatewayConfig with `before` and tries to replace it.
+async fn replace(client: &Client, name: &str, before: &Value, spec: &Value) -> (u16, Value) {
+    let (status, made) = post(client, CONFIGS, &config(name, before)).await;
+    assert_eq!(status, 201, "{made}");
+    let mut object = config(name, spec);
+    object["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
+    let path = format!("{CONFIGS}/{name}{TRIED}");
+    send(client, http::Request::put(path), &object).await
 }
 
 /// Installs the definition and waits until it is served.
@@ -76,8 +96,11 @@ async fn install(client: &Client) {
 }
 
 /// What is wrong with the answer to an example.
-async fn judge(client: &Client, example: &Refused) -> Option<String> {
-    let (status, answer) = create(client, &example.spec).await;
+async fn judge(client: &Client, number: usize, example: &Refused) -> Option<String> {
+    let (status, answer) = match &example.before {
+        Some(before) => replace(client, &format!("example-{number}"), before, &example.spec).await,
+        None => create(client, &example.spec).await,
+    };
     let causes = answer["details"]["causes"].as_array().cloned().unwrap_or_default();
     let fits = causes.iter().any(|cause| {
         let message = cause["message"].as_str().unwrap_or_default();
@@ -97,8 +120,8 @@ async fn refuse_all(client: Client) {
     install(&client).await;
     let mut wrong = Vec::new();
     let examples = examples();
-    for example in &examples {
-        wrong.extend(judge(&client, example).await);
+    for (number, example) in examples.iter().enumerate() {
+        wrong.extend(judge(&client, number, example).await);
     }
     assert!(examples.len() > 80, "{}", examples.len());
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), examples.len(), wrong.join("\n"));

@@ -88,7 +88,8 @@ impl Kubelet {
                 metadata["name"] = name.into();
                 metadata["annotations"]["template"] = hash.clone().into();
                 metadata["ownerReferences"] = json!([deployment.controller_owner_ref(&())]);
-                let pod = json!({ "metadata": metadata, "spec": template["spec"] });
+                let mut pod = json!({ "metadata": metadata, "spec": template["spec"] });
+                pod["spec"]["nodeName"] = format!("node-{index}").into();
                 api.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await?;
             }
         }

@@ -26,6 +26,7 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("Namespace", "", "v1", "namespaces", false),
     ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
     ("PodMetrics", "metrics.k8s.io", "v1beta1", "pods", true),
+    ("Node", "", "v1", "nodes", false),
 ];
 
 /// One object of any kind.

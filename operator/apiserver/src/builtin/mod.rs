@@ -8,6 +8,7 @@ mod lists;
 mod networking;
 mod pod;
 mod service;
+mod service_ports;
 mod workload;
 
 /// What is particular to a built-in kind. Everything without particulars is `Plain`.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
 
-use super::pod::items;
+use super::{pod::items, service_ports as ports};
 use crate::{
     error::{Answer, Cause, Failure},
     names,
@@ -60,7 +60,11 @@ pub(super) fn prepare(
     let spec = field_mut(service, "spec");
     if let Some(old) = old {
         keep_allocated(&old["spec"], spec);
+        if spec.get("type") != Some(&json!("LoadBalancer")) {
+            field_mut(service, "status").insert("loadBalancer".into(), json!({}));
+        }
     }
+    let spec = field_mut(service, "spec");
     if spec.get("type") == Some(&json!("ExternalName")) {
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             spec.remove(field);
@@ -70,15 +74,12 @@ pub(super) fn prepare(
     default_to(spec, "ipFamilies", json!(["IPv4"]));
     default_to(spec, "ipFamilyPolicy", "SingleStack");
     give_address(state, &uid, spec).map_err(refuse)?;
-    give_ports(state, &uid, spec).map_err(refuse)
+    ports::give(state, &uid, spec).map_err(refuse)
 }
 
 /// What the server gave stays, unless the type says that it goes.
 fn keep_allocated(old: &Value, spec: &mut Map<String, Value>) {
     let external = |kind: Option<&Value>| kind == Some(&json!("ExternalName"));
-    let has_ports = |kind: Option<&Value>| {
-        kind == Some(&json!("NodePort")) || kind == Some(&json!("LoadBalancer"))
-    };
     let same_address =
         |spec: &Map<String, Value>| spec.get("clusterIP").is_none_or(|ip| *ip == json!(""));
     if external(spec.get("type")) || external(old.get("type")) {
@@ -93,30 +94,7 @@ fn keep_allocated(old: &Value, spec: &mut Map<String, Value>) {
             object::copy_field(old, spec, field);
         }
     }
-    let former: Vec<Value> = object::list(old, &["ports"]).to_vec();
-    let (now, before) = (has_ports(spec.get("type")), has_ports(old.get("type")));
-    for port in items(spec, "ports") {
-        let same = |p: &&Value| p["port"] == port["port"] && p["protocol"] == port["protocol"];
-        let Some(node) = former.iter().find(same).and_then(|p| p.get("nodePort")).cloned() else {
-            continue;
-        };
-        let port = as_map(port);
-        if now && before {
-            default_to(port, "nodePort", node);
-        } else if before && port.get("nodePort") == Some(&node) {
-            port.remove("nodePort");
-        }
-    }
-    if before && !now {
-        for field in
-            ["externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort"]
-        {
-            spec.remove(field);
-        }
-    }
-    if spec.get("type") != Some(&json!("LoadBalancer")) {
-        spec.remove("allocateLoadBalancerNodePorts");
-    }
+    ports::keep(old, spec);
 }
 
 fn give_address(state: &State, uid: &str, spec: &mut Map<String, Value>) -> Result<(), Cause> {
@@ -164,7 +142,7 @@ fn give_address(state: &State, uid: &str, spec: &mut Map<String, Value>) -> Resu
     Ok(())
 }
 
-fn others<'a>(state: &'a State, uid: &'a str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn others<'a>(state: &'a State, uid: &'a str) -> impl Iterator<Item = &'a Value> {
     let services = state.store.collection(COLLECTION).objects.values();
     services.map(AsRef::as_ref).filter(move |s| object::meta(s, "uid") != uid)
 }
@@ -181,54 +159,6 @@ fn free_address(network: Ipv4Addr, length: u8, taken: impl Fn(&str) -> bool) -> 
     (2..size.saturating_sub(1))
         .map(|offset| Ipv4Addr::from(u32::from(network).wrapping_add(offset)).to_string())
         .find(|address| !taken(address))
-}
-
-fn give_ports(state: &State, uid: &str, spec: &mut Map<String, Value>) -> Result<(), Cause> {
-    let kind = spec.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let wanted = kind == "NodePort"
-        || (kind == "LoadBalancer"
-            && spec.get("allocateLoadBalancerNodePorts") != Some(&json!(false)));
-    let (first, last) = state.options.node_ports;
-    let mut used: Vec<(u64, String)> = Vec::new();
-    for service in others(state, uid) {
-        for port in object::list(service, &["spec", "ports"]) {
-            if let Some(node) = port["nodePort"].as_u64() {
-                used.push((node, object::text(port, &["protocol"]).to_owned()));
-            }
-        }
-    }
-    for (index, port) in items(spec, "ports").iter_mut().enumerate() {
-        let protocol = object::text(port, &["protocol"]).to_owned();
-        let at = format!("spec.ports[{index}].nodePort");
-        if let Some(asked) = port["nodePort"].as_u64().filter(|p| *p > 0) {
-            if !matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
-                return Err(Cause::forbidden(at, "may not be used when `type` is 'ClusterIP'"));
-            }
-            if asked < first.into() || asked > last.into() {
-                let detail = format!(
-                    "provided port is not in the valid range. The range of valid ports is {first}-{last}"
-                );
-                return Err(Cause::invalid(at, &json!(asked), &detail));
-            }
-            if used.contains(&(asked, protocol.clone())) {
-                return Err(Cause::invalid(
-                    at,
-                    &json!(asked),
-                    "provided port is already allocated",
-                ));
-            }
-            used.push((asked, protocol));
-        } else if wanted {
-            let free =
-                (u64::from(first)..=last.into()).find(|p| !used.contains(&(*p, protocol.clone())));
-            let Some(free) = free else {
-                return Err(Cause::invalid(at, &json!(0), "range is full"));
-            };
-            as_map(port).insert("nodePort".into(), json!(free));
-            used.push((free, protocol));
-        }
-    }
-    Ok(())
 }
 
 /// Rules of a Service.
@@ -257,6 +187,7 @@ pub(super) fn validate(old: Option<&Value>, service: &Value) -> Vec<Cause> {
         }
     }
     validate_ports(ports, &mut causes);
+    ports::validate(old, service, &mut causes);
     causes
 }
 

@@ -1,5 +1,6 @@
 //! The Service of a tier: its address, and the record of its ports.
 
+use gatefleet_crds::TrafficPolicy;
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -21,6 +22,7 @@ pub(super) fn desired_service(scope: &TierScope<'_>, allocation: &PortAllocation
             port: i32::from(listener.port),
             protocol: Some("TCP".to_owned()),
             target_port: Some(IntOrString::Int(i32::from(target))),
+            node_port: listener.node_port.map(i32::from),
             ..ServicePort::default()
         })
     });
@@ -38,10 +40,22 @@ pub(super) fn desired_service(scope: &TierScope<'_>, allocation: &PortAllocation
             type_: Some(wish.r#type.as_str().to_owned()),
             selector: Some(selector_labels(scope.fleet, scope.tier)),
             ports: Some(ports.collect()),
+            load_balancer_class: wish.load_balancer_class.clone(),
+            load_balancer_source_ranges: (!wish.load_balancer_source_ranges.is_empty())
+                .then(|| wish.load_balancer_source_ranges.clone()),
+            // True is what the API server takes for granted, for load balancers alone.
+            allocate_load_balancer_node_ports: (!wish.allocate_load_balancer_node_ports)
+                .then_some(false),
+            external_traffic_policy: policy(wish.external_traffic_policy),
+            internal_traffic_policy: policy(wish.internal_traffic_policy),
             ip_families: (!families.is_empty()).then_some(families),
             ip_family_policy: wish.ip_family_policy.map(|policy| policy.as_str().to_owned()),
             ..ServiceSpec::default()
         }),
         status: None,
     }
+}
+
+fn policy(wish: Option<TrafficPolicy>) -> Option<String> {
+    wish.map(|policy| policy.as_str().to_owned())
 }

@@ -3,13 +3,13 @@
 use gatefleet_crds::{Autoscaling, ListenerStatus, Scale, TierSpec, TierStatus};
 use gatefleet_names::Tier;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Service;
 
 use super::count;
 use crate::{
     acknowledgement::Holding,
+    exposure::addresses,
     observed::{PodObservation, TierObservation},
-    ports::recorded_ports,
+    ports::{node_ports, recorded_ports},
 };
 
 /// A declared tier together with what is observed of it.
@@ -75,12 +75,14 @@ impl<'a> TierView<'a> {
         let Self { spec, observed, .. } = self;
         let service = observed.service.as_ref();
         let ports = service.map(recorded_ports).unwrap_or_default();
+        let node_ports = service.map(node_ports).unwrap_or_default();
         let listeners = spec.listeners.iter().filter_map(|listener| {
             Some(ListenerStatus {
                 name: listener.name.clone(),
                 port: listener.port,
                 protocol: listener.protocol,
                 target_port: *ports.get(&listener.port)?,
+                node_port: node_ports.get(&listener.port).copied(),
             })
         });
         let ready = self.live().count();
@@ -89,7 +91,9 @@ impl<'a> TierView<'a> {
             ready_replicas: count(ready),
             acknowledged_replicas: count(self.holders()),
             ready: format!("{ready}/{}", self.wanted()),
-            addresses: service.map(addresses).unwrap_or_default(),
+            addresses: service
+                .map(|service| addresses(service, &self.live().collect::<Vec<_>>()))
+                .unwrap_or_default(),
             listeners: listeners.collect(),
         }
     }
@@ -99,21 +103,4 @@ impl<'a> TierView<'a> {
 pub(super) struct CannotScale<'a> {
     pub(super) since: Timestamp,
     pub(super) because: &'a str,
-}
-
-/// Under which a Service is reached: what its load balancer says, else its addresses in the cluster.
-fn addresses(service: &Service) -> Vec<String> {
-    let spec = service.spec.as_ref();
-    let is_balanced = spec.and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
-    if is_balanced {
-        let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        return status
-            .and_then(|balancer| balancer.ingress.as_ref())
-            .into_iter()
-            .flatten()
-            .filter_map(|ingress| ingress.ip.clone().or_else(|| ingress.hostname.clone()))
-            .collect();
-    }
-    let addresses = spec.and_then(|spec| spec.cluster_ips.as_ref()).into_iter().flatten();
-    addresses.filter(|address| !address.is_empty() && *address != "None").cloned().collect()
 }

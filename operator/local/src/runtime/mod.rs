@@ -49,7 +49,7 @@ use watches::{Change, Watches};
 /// The field manager of everything that is written here.
 const MANAGER: &str = "gatefleet-local-runtime";
 /// The name of the one node.
-const NODE: &str = "local";
+pub(crate) const NODE: &str = "local";
 /// How long changes are gathered before a look, at least.
 const QUIET: Duration = Duration::from_millis(3);
 /// When to look again after something failed.
@@ -82,12 +82,13 @@ impl Runtime {
         let events = Events::new(settings.client.clone());
         let machine = Machine {
             client: settings.client.clone(),
+            host: settings.network.node(),
             programs: Arc::new(settings.programs),
             launcher: Arc::new(Launcher::start().map_err(Error::Launcher)?),
             events: events.clone(),
         };
         let pods = Pods::new(machine, settings.network, settings.directory, settings.logs);
-        let forwarders = Forwarders::new(settings.ports);
+        let forwarders = Forwarders::new(settings.ports, settings.network.node());
         let (stop, stopping) = oneshot::channel();
         let controller = Controller {
             watches: Watches::start(&settings.client),

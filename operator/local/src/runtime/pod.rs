@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) client: Client,
+    /// The address of the one node.
+    pub(crate) host: Ipv4Addr,
     pub(crate) programs: Arc<Programs>,
     pub(crate) launcher: Arc<Launcher>,
     pub(crate) events: Events,
@@ -231,7 +233,7 @@ impl Reporter {
             events: task.machine.events.clone(),
             told: BTreeSet::new(),
             pod: Arc::clone(&task.pod),
-            facts: Facts::new(task.address, task.since),
+            facts: Facts::new(task.machine.host, task.address, task.since),
             written: None,
         }
     }

@@ -12,14 +12,15 @@ use super::container::{ContainerPhase, ContainerState, Termination};
 /// What stays true of a pod while it runs, and when its conditions last changed.
 #[derive(Debug)]
 pub(crate) struct Facts {
+    host: Ipv4Addr,
     address: Ipv4Addr,
     since: Timestamp,
     transitions: BTreeMap<&'static str, (bool, Timestamp)>,
 }
 
 impl Facts {
-    pub(crate) fn new(address: Ipv4Addr, since: Timestamp) -> Self {
-        Self { address, since, transitions: BTreeMap::new() }
+    pub(crate) fn new(host: Ipv4Addr, address: Ipv4Addr, since: Timestamp) -> Self {
+        Self { host, address, since, transitions: BTreeMap::new() }
     }
 
     fn condition(&mut self, kind: &'static str, holds: bool, reason: &str) -> Value {
@@ -62,8 +63,8 @@ pub(crate) fn desired_status(pod: &Pod, facts: &mut Facts, states: &[ContainerSt
     json!({
         "phase": over,
         "conditions": conditions,
-        "hostIP": "127.0.0.1",
-        "hostIPs": [{"ip": "127.0.0.1"}],
+        "hostIP": facts.host.to_string(),
+        "hostIPs": [{"ip": facts.host.to_string()}],
         "podIP": facts.address.to_string(),
         "podIPs": [{"ip": facts.address.to_string()}],
         "startTime": second(facts.since),
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_condition_remembers_when_it_changed() {
-        let mut facts = Facts::new(Ipv4Addr::LOCALHOST, Timestamp::UNIX_EPOCH);
+        let mut facts = Facts::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, Timestamp::UNIX_EPOCH);
         facts.transitions.insert("Ready", (false, Timestamp::UNIX_EPOCH));
         let same = facts.condition("Ready", false, "ContainersNotReady");
         assert_eq!(same["lastTransitionTime"], "1970-01-01T00:00:00Z");

@@ -23,12 +23,13 @@ pub const OFFERED_PORTS: &str = "gatefleet.dev/offered-ports";
 #[derive(Debug)]
 pub(crate) struct Forwarders {
     ports: Ports,
+    node: Ipv4Addr,
     running: BTreeMap<SocketAddr, Forwarder>,
 }
 
 impl Forwarders {
-    pub(crate) fn new(ports: Ports) -> Self {
-        Self { ports, running: BTreeMap::new() }
+    pub(crate) fn new(ports: Ports, node: Ipv4Addr) -> Self {
+        Self { ports, node, running: BTreeMap::new() }
     }
 
     /// Starts, points and stops forwarders; true when one could not be started and another try is due.
@@ -40,7 +41,7 @@ impl Forwarders {
     ) -> bool {
         let mut wanted = BTreeMap::new();
         for service in services {
-            for (address, port) in addresses(service, self.ports) {
+            for (address, port) in addresses(service, self.ports, self.node) {
                 wanted.insert(address, (service, port));
             }
         }
@@ -70,18 +71,28 @@ impl Forwarders {
     }
 }
 
-/// The addresses at which a Service is offered, with the port that each stands for. TCP alone.
-fn addresses(service: &Service, ports: Ports) -> Vec<(SocketAddr, &ServicePort)> {
+/// The addresses at which a Service is offered, with the port that each stands for: its own, and those of the node.
+fn addresses(service: &Service, ports: Ports, node: Ipv4Addr) -> Vec<(SocketAddr, &ServicePort)> {
+    let on_node = tcp_ports(service).filter_map(|port| {
+        let number = u16::try_from(port.node_port?).ok()?;
+        Some((SocketAddr::from((node, number)), port))
+    });
+    own_addresses(service, ports).into_iter().chain(on_node).collect()
+}
+
+/// The Service's own address at each of its ports.
+fn own_addresses(service: &Service, ports: Ports) -> Vec<(SocketAddr, &ServicePort)> {
     let Some(ip) = cluster_ip(service) else { return Vec::new() };
-    let spec = service.spec.as_ref();
-    let offered = spec.into_iter().flat_map(|spec| spec.ports.iter().flatten());
-    offered
-        .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")
-        .filter_map(|port| {
-            let number = u16::try_from(port.port).ok()?;
-            Some((SocketAddr::from((ip, ports.offered(number))), port))
-        })
-        .collect()
+    let offered = tcp_ports(service).filter_map(|port| {
+        let number = u16::try_from(port.port).ok()?;
+        Some((SocketAddr::from((ip, ports.offered(number))), port))
+    });
+    offered.collect()
+}
+
+fn tcp_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
+    let all = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    all.filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")
 }
 
 /// The Service's own address; none for headless ones, and for what is outside our ranges (the API's own Service).
@@ -162,7 +173,7 @@ pub(crate) async fn advance(
 
 /// `80=8080,443=8443`, when any port is offered at another number.
 fn raised_ports(service: &Service, ports: Ports) -> Option<String> {
-    let raised: Vec<_> = addresses(service, ports)
+    let raised: Vec<_> = own_addresses(service, ports)
         .into_iter()
         .filter(|(address, port)| i32::from(address.port()) != port.port)
         .map(|(address, port)| format!("{}={}", port.port, address.port()))
@@ -181,7 +192,7 @@ mod tests {
             "spec": {
                 "type": "LoadBalancer", "clusterIP": "127.96.0.7",
                 "ports": [
-                    {"name": "http", "port": 80}, {"name": "app", "port": 3000}, {"name": "dns", "port": 53, "protocol": "UDP"},
+                    {"name": "http", "port": 80}, {"name": "app", "port": 3000, "nodePort": 30000}, {"name": "dns", "port": 53, "protocol": "UDP"},
                 ],
             },
         }))
@@ -200,14 +211,14 @@ mod tests {
     fn low_ports_are_offered_higher_to_ordinary_users() {
         let service = service();
         let offered = |ports| {
-            addresses(&service, ports)
+            addresses(&service, ports, Ipv4Addr::new(127, 96, 0, 1))
                 .into_iter()
                 .map(|(address, _)| address.to_string())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(offered(Ports::Same), ["127.96.0.7:80", "127.96.0.7:3000"]);
+        assert_eq!(offered(Ports::Same), ["127.96.0.7:80", "127.96.0.7:3000", "127.96.0.1:30000"]);
         let raised = Ports::Raised(RaisedBecause::NotAllowed);
-        assert_eq!(offered(raised), ["127.96.0.7:8080", "127.96.0.7:3000"]);
+        assert_eq!(offered(raised), ["127.96.0.7:8080", "127.96.0.7:3000", "127.96.0.1:30000"]);
         assert_eq!(raised_ports(&service, raised).as_deref(), Some("80=8080"));
         assert_eq!(raised_ports(&service, Ports::Same), None);
     }

@@ -7,7 +7,9 @@ use crate::context::{Context, cases};
 cases![
     services_get_addresses,
     services_keep_what_they_got,
+    fields_go_with_the_type_of_a_service,
     node_ports,
+    node_ports_follow_the_names_of_ports,
     ingresses,
     ingress_classes,
     endpoint_slices,
@@ -64,6 +66,95 @@ async fn services_get_addresses(c: Context) {
         let refused = c.post(&path, &service("x", spec.clone())).await.refused(422, "Invalid");
         assert!(refused.contains(expected), "{spec}: {refused}");
     }
+}
+
+async fn fields_go_with_the_type_of_a_service(c: Context) {
+    let path = c.core("services");
+    let one = json!([{"port": 80}]);
+    for (spec, expected) in [
+        (
+            json!({"loadBalancerClass": "a/b"}),
+            "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ),
+        (
+            json!({"allocateLoadBalancerNodePorts": false}),
+            "spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ),
+        (
+            json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}),
+            "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ),
+        (
+            json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8", "x"]}),
+            "spec.LoadBalancerSourceRanges[1]: Invalid value: \"x\": must be a valid CIDR value",
+        ),
+        (
+            json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"]}),
+            "must not have bits set beyond the prefix length",
+        ),
+        (
+            json!({"externalTrafficPolicy": "Local"}),
+            "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services",
+        ),
+        (
+            json!({"type": "NodePort", "externalTrafficPolicy": "Near"}),
+            "spec.externalTrafficPolicy: Unsupported value: \"Near\": supported values: \"Cluster\", \"Local\"",
+        ),
+        (
+            json!({"internalTrafficPolicy": "Near"}),
+            "spec.internalTrafficPolicy: Unsupported value: \"Near\": supported values: \"Cluster\", \"Local\"",
+        ),
+    ] {
+        let mut spec = spec;
+        spec["ports"] = one.clone();
+        let refused = c.post(&path, &service("x", spec.clone())).await.refused(422, "Invalid");
+        assert!(refused.contains(expected), "{spec}: {refused}");
+    }
+    let made = c
+        .post(&path, &service("a", json!({"type": "LoadBalancer", "loadBalancerClass": "a/b", "externalTrafficPolicy": "Local", "ports": one})))
+        .await
+        .ok();
+    let check = made["spec"]["healthCheckNodePort"].as_u64().unwrap();
+    assert!((30000..=32767).contains(&check), "{made}");
+    let item = format!("{path}/a");
+    let kept = c.merge_patch(&item, &json!({"spec": {"healthCheckNodePort": null}})).await.ok();
+    assert_eq!(kept["spec"]["healthCheckNodePort"], check);
+    let refused = c
+        .merge_patch(&item, &json!({"spec": {"loadBalancerClass": "a/c"}}))
+        .await
+        .refused(422, "Invalid");
+    assert!(
+        refused.contains("spec.loadBalancerClass: Invalid value: \"a/c\": may not change once set"),
+        "{refused}"
+    );
+    let ingress = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
+    c.merge_patch(&c.core("services/a/status"), &ingress).await.ok();
+    let node_port = made["spec"]["ports"][0]["nodePort"].clone();
+    let lower = c.merge_patch(&item, &json!({"spec": {"type": "NodePort"}})).await.ok();
+    let spec = &lower["spec"];
+    assert_eq!(spec["ports"][0]["nodePort"], node_port, "{lower}");
+    assert_eq!(spec["externalTrafficPolicy"], "Local");
+    for gone in ["loadBalancerClass", "healthCheckNodePort", "allocateLoadBalancerNodePorts"] {
+        assert!(spec.get(gone).is_none(), "{gone}: {lower}");
+    }
+    assert_eq!(lower["status"], json!({"loadBalancer": {}}));
+}
+
+async fn node_ports_follow_the_names_of_ports(c: Context) {
+    let path = c.core("services");
+    let spec = |ports: Value| service("a", json!({"type": "NodePort", "ports": ports}));
+    let made = c
+        .post(&path, &spec(json!([{"name": "x", "port": 80}, {"name": "y", "port": 81}])))
+        .await
+        .ok();
+    let version = made["metadata"]["resourceVersion"].clone();
+    let before = made["spec"]["ports"].clone();
+    let mut swapped = spec(json!([{"name": "y", "port": 80}, {"name": "x", "port": 82}]));
+    swapped["metadata"]["resourceVersion"] = version;
+    let swapped = c.put(&format!("{path}/a"), &swapped).await.ok();
+    let after = &swapped["spec"]["ports"];
+    assert_eq!(after[0]["nodePort"], before[1]["nodePort"], "{swapped}");
+    assert_eq!(after[1]["nodePort"], before[0]["nodePort"], "{swapped}");
 }
 
 async fn services_keep_what_they_got(c: Context) {

@@ -143,3 +143,49 @@ async fn the_service_is_as_declared() {
     let answer = gatefleet_test_support::raw::get(address, "any.test", "/", &[]).unwrap();
     assert_eq!(answer.status, 404, "a proxy answers there, which serves no route");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_of_every_type_are_as_declared() {
+    let listeners = json!([
+        {"name": "web", "port": 8090, "protocol": "HTTP", "nodePort": 31080},
+        {"name": "websafe", "port": 8490, "protocol": "HTTPS"},
+    ]);
+    let on_nodes = json!({
+        "replicas": 1, "listeners": listeners,
+        "service": {"type": "NodePort", "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local"},
+    });
+    let local = local(&on_nodes).await;
+    let service = || async {
+        let services = find(&local, "Service", "gatefleet.dev/tier=north-south").await;
+        let [service] = services.as_slice() else { panic!("{services:?}") };
+        service["spec"].clone()
+    };
+    let spec = service().await;
+    assert_eq!(spec["ports"][0]["nodePort"], 31080, "{spec}");
+    for policy in ["externalTrafficPolicy", "internalTrafficPolicy"] {
+        assert_eq!(spec[policy], "Local", "{spec}");
+    }
+    let tier = &local.fleets().await.unwrap()[0]["status"]["northSouth"];
+    assert_eq!(tier["listeners"][0]["nodePort"], 31080, "{tier}");
+    assert_eq!(tier["listeners"][1]["nodePort"], spec["ports"][1]["nodePort"], "{tier}");
+    let node: std::net::IpAddr = tier["addresses"][0].as_str().unwrap().parse().unwrap();
+    let answer = gatefleet_test_support::raw::get((node, 31080).into(), "any.test", "/", &[]);
+    assert_eq!(answer.unwrap().status, 404, "a proxy answers at the node");
+
+    let balanced = json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/internal",
+        "loadBalancerSourceRanges": ["203.0.113.0/24"], "allocateLoadBalancerNodePorts": false});
+    let listeners = json!([{"name": "web", "port": 8090, "protocol": "HTTP"}]);
+    let fleet = json!({
+        "apiVersion": "gatefleet.dev/v1alpha1", "kind": "GatewayConfig",
+        "metadata": {"name": "fields", "namespace": "default"},
+        "spec": {"northSouth": {"replicas": 1, "listeners": listeners, "service": balanced}},
+    });
+    local.apply(&fleet).await.unwrap();
+    eventually("the Service is a load balancer", 20, || async {
+        let spec = service().await;
+        let fits = balanced.as_object().unwrap().iter().all(|(field, value)| spec[field] == *value)
+            && spec["ports"].as_array().unwrap().iter().all(|port| port["nodePort"].is_null());
+        fits.then_some(()).ok_or_else(|| spec.to_string())
+    })
+    .await;
+}

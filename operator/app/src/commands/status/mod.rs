@@ -72,6 +72,7 @@ struct Fleet {
     namespace: String,
     name: String,
     generation: i64,
+    spec: Value,
     status: Value,
 }
 
@@ -81,6 +82,7 @@ impl Fleet {
             namespace: object.metadata.namespace.unwrap_or_default(),
             name: object.metadata.name.unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
+            spec: object.data.get("spec").cloned().unwrap_or_default(),
             status: object.data.get("status").cloned().unwrap_or_default(),
         }
     }
@@ -98,7 +100,7 @@ impl Fleet {
     }
 
     fn document(&self) -> Value {
-        let Self { namespace, name, generation, status } = self;
+        let Self { namespace, name, generation, spec: _, status } = self;
         let ready = self.is_ready();
         json!({"namespace": namespace, "name": name, "generation": generation, "ready": ready, "status": status})
     }
@@ -236,6 +238,7 @@ mod tests {
             namespace: "edge".to_owned(),
             name: "prod".to_owned(),
             generation,
+            spec: Value::Null,
             status: json!({"observedGeneration": 4, "conditions": [{"type": "Ready", "status": ready}]}),
         };
         assert!(fleet(4, "True").is_ready());

@@ -42,11 +42,20 @@ pub(super) fn overview(fleets: &[Fleet], namespace: Option<&str>) -> String {
         let ready = fleet.condition("Ready").unwrap_or("-").to_owned();
         let mut first = Some([name.clone(), text(&fleet.status["phase"]), ready]);
         for (tier, status) in tiers(fleet) {
+            let on_nodes = is_on_nodes(fleet, tier);
             let [name, phase, ready] = first.take().unwrap_or_default();
             let current =
                 [&status["acknowledgedReplicas"], &status["readyReplicas"]].map(number).join("/");
             let proxies = text(&status["ready"]);
-            rows.push([name, phase, ready, tier.to_owned(), proxies, current, addresses(status)]);
+            rows.push([
+                name,
+                phase,
+                ready,
+                tier.to_owned(),
+                proxies,
+                current,
+                addresses(status, on_nodes),
+            ]);
         }
         if let Some([name, phase, ready]) = first {
             let none = || "-".to_owned();
@@ -127,13 +136,22 @@ fn tiers(fleet: &Fleet) -> impl Iterator<Item = (&'static str, &Value)> {
         .filter(|(_, status)| status.is_object())
 }
 
-/// Ready to be pasted: each address with each port.
-fn addresses(status: &Value) -> String {
+fn is_on_nodes(fleet: &Fleet, tier: &str) -> bool {
+    let field = if tier == "east-west" { "eastWest" } else { "northSouth" };
+    fleet.spec[field]["service"]["type"] == "NodePort"
+}
+
+/// Ready to be pasted: each address with each port. Nodes are reached at their own ports.
+fn addresses(status: &Value, on_nodes: bool) -> String {
+    let port = |listener: &Value| match &listener["nodePort"] {
+        Value::Null => number(&listener["port"]),
+        port if on_nodes => number(port),
+        _ => number(&listener["port"]),
+    };
     let pairs = list(&status["addresses"]).flat_map(|address| {
         let address = text(address);
         let host = if address.contains(':') { format!("[{address}]") } else { address };
-        list(&status["listeners"])
-            .map(move |listener| format!("{host}:{}", number(&listener["port"])))
+        list(&status["listeners"]).map(move |listener| format!("{host}:{}", port(listener)))
     });
     let pairs: Vec<String> = pairs.collect();
     if pairs.is_empty() { "-".to_owned() } else { pairs.join(",") }
@@ -168,6 +186,7 @@ mod tests {
             port,
             protocol: ListenerProtocol::Http,
             target_port: 10_000,
+            node_port: Some(30_000 + port),
         };
         let tier = |wanted, ready: &str, addresses: &[&str]| TierStatus {
             replicas: wanted,
@@ -199,7 +218,7 @@ mod tests {
         status["conditions"] = json!([{"type": "Ready", "status": "True", "reason": "Acknowledged",
             "message": "all of it", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
         let (namespace, name) = ("edge".to_owned(), "prod".to_owned());
-        Fleet { namespace, name, generation: 0, status }
+        Fleet { namespace, name, generation: 0, spec: Value::Null, status }
     }
 
     #[test]
@@ -244,6 +263,13 @@ longer  -
 ";
         let shown = details(&fleet);
         assert!(shown.ends_with(expected), "{shown}");
+    }
+
+    #[test]
+    fn nodes_are_reached_at_their_own_ports() {
+        let mut fleet = fleet();
+        fleet.spec = json!({"northSouth": {"service": {"type": "NodePort"}}});
+        assert!(overview(&[fleet], None).contains(" 192.0.2.1:30080,192.0.2.1:30443,"));
     }
 
     #[test]
