@@ -21,9 +21,11 @@ pub struct Permission {
 /// Everything that the operator does at run time.
 #[must_use]
 pub fn permissions() -> Vec<Permission> {
-    let fixed: [(&str, &str, &[&[&'static str]]); 10] = [
+    let fixed: [(&str, &str, &[&[&'static str]]); 11] = [
         ("", "events", &[&["get"], APPLY]),
         ("", "namespaces", &[READ]),
+        // Where proxies on node ports are reached.
+        ("", "nodes", &[&["get"]]),
         ("", "pods", &[READ]),
         ("discovery.k8s.io", "endpointslices", &[READ]),
         ("gatefleet.dev", "gatewayconfigs", &[READ]),
