@@ -21,10 +21,12 @@ pub struct Permission {
 /// Everything that the operator does at run time.
 #[must_use]
 pub fn permissions() -> Vec<Permission> {
-    let fixed: [(&str, &str, &[&[&'static str]]); 10] = [
+    let fixed: [(&str, &str, &[&[&'static str]]); 11] = [
         ("", "events", &[&["get"], APPLY]),
         ("", "namespaces", &[READ]),
         ("", "pods", &[READ]),
+        // The claim of this installation, and those of others.
+        ("coordination.k8s.io", "leases", &[&["get", "list"], APPLY]),
         ("discovery.k8s.io", "endpointslices", &[READ]),
         ("gatefleet.dev", "gatewayconfigs", &[READ]),
         // Owner references that block the owner's deletion (admission plugin OwnerReferencesPermissionEnforcement).
