@@ -12,7 +12,8 @@ use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::Obj
 use kube::{
     Api, Client, Resource,
     api::{
-        ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+        ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+        Preconditions,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -176,6 +177,22 @@ impl Writer {
     ) -> Result<Option<DynamicObject>, WriteError> {
         let found = self.api(resource, namespace).get_opt(name).await;
         found.map_err(|error| WriteError::new(action("read", resource, namespace, name), &error))
+    }
+
+    /// All objects of a kind with these labels, in every namespace.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer.
+    pub async fn list(
+        &self,
+        resource: &ApiResource,
+        labels: &str,
+    ) -> Result<Vec<DynamicObject>, WriteError> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let found = api.list(&ListParams::default().labels(labels)).await;
+        let found = found.map(|list| list.items);
+        found.map_err(|error| WriteError::new(action("list", resource, "", labels), &error))
     }
 
     /// Makes `status` of the object be this, through its subresource: conflicts with fields of others are

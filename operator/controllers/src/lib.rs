@@ -5,6 +5,7 @@
 //! Invariants: a bad object stops no other; nothing is written that is already so; no decision rests on
 //! having seen an event; nothing is deleted on the evidence of absence.
 
+mod claim;
 mod events;
 mod fleets;
 mod handover;

@@ -27,6 +27,8 @@ pub fn permissions() -> Vec<Permission> {
         // Where proxies on node ports are reached.
         ("", "nodes", &[&["get"]]),
         ("", "pods", &[READ]),
+        // The claim of this installation, and those of others.
+        ("coordination.k8s.io", "leases", &[&["get", "list"], APPLY]),
         ("discovery.k8s.io", "endpointslices", &[READ]),
         ("gatefleet.dev", "gatewayconfigs", &[READ]),
         // Owner references that block the owner's deletion (admission plugin OwnerReferencesPermissionEnforcement).

@@ -18,6 +18,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Options, Pace,
+    claim::{Claim, Watched},
     fleets::Fleets,
     health::{self, Health, Metric},
     identity,
@@ -54,6 +55,18 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Another Gatefleet was there first.
+    #[error(
+        "watch {watched}: the Gatefleet in namespace {namespace} already serves {shared}; uninstall one of the two (a Gatefleet that is gone is forgotten after 30 seconds)"
+    )]
+    Contested {
+        /// What this one was to watch.
+        watched: String,
+        /// What the other one watches of it.
+        shared: String,
+        /// Where the other one runs.
+        namespace: String,
+    },
     /// The authority of the configuration servers cannot be kept or read.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -75,6 +88,12 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         None => None,
     };
     greet(&client).await?;
+    let claim = Claim {
+        writer: Writer::new(client.clone(), "gatefleet-claim"),
+        namespace: options.default_namespace.clone(),
+        watched: Watched::All,
+    };
+    claim.stake().await?;
     let infra = Writer::new(client.clone(), "gatefleet-infra");
     let authority = server_authority(&infra, &options.default_namespace).await?;
     let publisher = Publisher::default();
@@ -103,6 +122,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         () = fleets.run() => {}
         () = ingresses.run() => {}
         () = serve_health(status_listener, gauge) => {}
+        error = claim.keep() => return Err(error),
     }
     Ok(())
 }

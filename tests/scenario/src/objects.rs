@@ -23,6 +23,7 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("Secret", "", "v1", "secrets", true),
     ("Pod", "", "v1", "pods", true),
     ("Event", "", "v1", "events", true),
+    ("Lease", "coordination.k8s.io", "v1", "leases", true),
     ("Namespace", "", "v1", "namespaces", false),
     ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
     ("PodMetrics", "metrics.k8s.io", "v1beta1", "pods", true),

@@ -70,6 +70,13 @@ enum Step {
     Kubelet(bool),
     /// The operator runs, or is killed.
     Operator(bool),
+    /// Another installation starts in a namespace: it ends with an error that contains this, or, without it, goes on for
+    /// a second, and is killed then.
+    Rival {
+        namespace: String,
+        #[serde(default)]
+        says: String,
+    },
     /// Within 45 seconds (a loaded machine is slow) it must be so.
     Expect(Vec<Expectation>),
     /// From now on these objects must not change (see `unchanged`).
@@ -219,6 +226,7 @@ impl Telling {
             Step::Kubelet(works) => drop(self.world.kubelet.send_replace(*works)),
             Step::Operator(true) => self.world.start_operator(),
             Step::Operator(false) => self.world.stop_operator().await,
+            Step::Rival { namespace, says } => self.world.rival(namespace, says).await?,
             judgement => self.judge(judgement).await?,
         }
         Ok(())
