@@ -41,12 +41,41 @@ pub(crate) struct Endpoint {
     pub(crate) addresses: Box<[SocketAddr]>,
     pub(crate) pool: PoolId,
     health: Health,
+    /// Requests that it is busy with, over all threads; counted only where they decide.
+    in_flight: AtomicUsize,
 }
 
 impl Endpoint {
     /// The address it is known by.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.addresses.first().copied()
+    }
+}
+
+/// How the endpoint of a request is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Balance {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// Of two, the one that is busy with fewer requests.
+    LeastRequest,
+}
+
+/// Counts a request that an endpoint is busy with for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Endpoint>);
+
+impl Busy {
+    pub(crate) fn new(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(endpoint))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -111,6 +140,7 @@ impl EndpointSet {
                 addresses: target.addresses.clone(),
                 pool: PoolId::new(),
                 health: Health::default(),
+                in_flight: AtomicUsize::new(0),
             }),
         };
         let (terminating, serving): (Vec<&Target>, Vec<&Target>) =
@@ -152,23 +182,48 @@ impl EndpointSet {
     }
 
     /// The endpoint whose turn it is, from `turn` on: neither one to avoid nor one that failed
-    /// lately, if another is there.
-    pub(crate) fn pick(&self, turn: usize, avoid: &Avoid) -> Option<&Arc<Endpoint>> {
+    /// lately, if another is there. With [`Balance::LeastRequest`] another one that could be it has the turn
+    /// instead, if it is less busy.
+    pub(crate) fn pick(
+        &self,
+        turn: usize,
+        balance: Balance,
+        avoid: &Avoid,
+    ) -> Option<&Arc<Endpoint>> {
         let ring = if self.serving.is_empty() { &self.terminating } else { &self.serving };
-        let (before, from) = ring.split_at_checked(turn.checked_rem(ring.len())?)?;
-        let order = || from.iter().chain(before);
+        let rotated = |turn: usize| {
+            let (before, from) = ring.split_at_checked(turn.checked_rem(ring.len())?)?;
+            Some(from.iter().chain(before))
+        };
+        let order = || rotated(turn).into_iter().flatten();
         let fresh = |endpoint: &&Arc<Endpoint>| {
             !endpoint.address().is_some_and(|address| avoid.contains(address))
         };
         let other = |endpoint: &&Arc<Endpoint>| {
             !endpoint.address().is_some_and(|address| avoid.is_last(address))
         };
-        order()
-            .find(|endpoint| fresh(endpoint) && !endpoint.is_avoided())
+        let good = |endpoint: &&Arc<Endpoint>| fresh(endpoint) && !endpoint.is_avoided();
+        let first = order().find(good);
+        if balance == Balance::LeastRequest
+            && let Some(first) = first
+        {
+            let busy = |endpoint: &Arc<Endpoint>| endpoint.in_flight.load(Ordering::Relaxed);
+            // Anywhere: neighbours of a busy endpoint would otherwise take all that it does not.
+            let mut others = rotated(scattered(turn)).into_iter().flatten();
+            let second = others.find(|other| good(other) && !Arc::ptr_eq(other, first));
+            return second.filter(|second| busy(second) < busy(first)).or(Some(first));
+        }
+        first
             .or_else(|| order().find(fresh))
             .or_else(|| order().find(other))
             .or_else(|| order().next())
     }
+}
+
+/// Numbers in a row, far from each other.
+fn scattered(turn: usize) -> usize {
+    let spread = u64::try_from(turn).unwrap_or_default().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::try_from(spread >> 33).unwrap_or_default()
 }
 
 /// How a backend is spoken to.
@@ -206,6 +261,7 @@ pub(crate) struct Backend {
     /// Index of per-thread state. Backends may share one: it steers only whose turn it is.
     pub(crate) slot: usize,
     pub(crate) security: Security,
+    pub(crate) balance: Balance,
     pub(crate) limits: BackendLimits,
     pub(crate) counters: Arc<BackendCounters>,
     endpoints: ArcSwap<EndpointSet>,
@@ -216,12 +272,13 @@ impl Backend {
         name: Arc<str>,
         slot: usize,
         security: Security,
+        balance: Balance,
         limits: BackendLimits,
         counters: Arc<BackendCounters>,
         endpoints: EndpointSet,
     ) -> Self {
         let endpoints = ArcSwap::from_pointee(endpoints);
-        Self { name, slot, security, limits, counters, endpoints }
+        Self { name, slot, security, balance, limits, counters, endpoints }
     }
 
     /// The endpoints now.
@@ -263,7 +320,11 @@ mod tests {
         for port in failed {
             avoid.add(([127, 0, 0, 1], port).into());
         }
-        turns.map(|turn| set.pick(turn, &avoid).unwrap().address().unwrap().port()).collect()
+        turns
+            .map(|turn| {
+                set.pick(turn, Balance::RoundRobin, &avoid).unwrap().address().unwrap().port()
+            })
+            .collect()
     }
 
     #[test]
@@ -280,19 +341,37 @@ mod tests {
     fn terminating_endpoints_serve_only_when_alone() {
         let set = EndpointSet::build(&[target(2, true)], &EndpointSet::default());
         assert_eq!(ports(&set, 0..2, []), [2, 2]);
-        assert!(EndpointSet::default().pick(0, &Avoid::default()).is_none());
+        assert!(EndpointSet::default().pick(0, Balance::RoundRobin, &Avoid::default()).is_none());
     }
 
     #[test]
     fn a_failed_endpoint_is_avoided_until_it_is_the_only_one() {
         let both = [target(1, false), target(2, false)];
         let set = EndpointSet::build(&both, &EndpointSet::default());
-        set.pick(0, &Avoid::default()).unwrap().failed();
+        set.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap().failed();
         assert_eq!(ports(&set, 0..4, []), [2, 2, 2, 2]);
         let one = EndpointSet::build(&both[..1], &set);
         assert_eq!(ports(&one, 0..2, []), [1, 1]);
-        one.pick(0, &Avoid::default()).unwrap().succeeded();
+        one.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap().succeeded();
         assert_eq!(ports(&set, 0..2, []), [1, 2]);
+    }
+
+    #[test]
+    fn the_less_busy_one_of_two_is_chosen() {
+        let three = [target(1, false), target(2, false), target(3, false)];
+        let set = EndpointSet::build(&three, &EndpointSet::default());
+        let pick = |turn| set.pick(turn, Balance::LeastRequest, &Avoid::default()).unwrap();
+        let chosen = |turns: std::ops::Range<usize>| -> Vec<u16> {
+            turns.map(|turn| pick(turn).address().unwrap().port()).collect()
+        };
+        assert_eq!(chosen(0..4), [1, 2, 3, 1], "when nobody is busy, they take turns");
+        let busy = Busy::new(pick(0));
+        let while_busy = chosen(0..300);
+        assert!(!while_busy.contains(&1), "two others are free");
+        let second = while_busy.iter().filter(|port| **port == 2).count();
+        assert!((100..200).contains(&second), "what one does not take is shared: {second}");
+        drop(busy);
+        assert_eq!(chosen(0..4), [1, 2, 3, 1]);
     }
 
     #[test]

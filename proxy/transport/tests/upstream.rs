@@ -270,3 +270,26 @@ async fn tls_backend((chain, key): (String, String)) -> std::net::SocketAddr {
     });
     address
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_endpoint_gets_nothing_while_another_is_free() {
+    let slow = Manners { delay: Duration::from_secs(5), ..Manners::default() };
+    let (proxy, port) = (Proxy::start(), free_port());
+    let (a, b) = (Backend::start_with("a", slow), Backend::start("b"));
+    let mut resources = simple(port, &[a.address, b.address]);
+    let named = resources.iter_mut().find(|one| one["backend"].is_object()).unwrap();
+    named["backend"]["balance"] = json!("LEAST_REQUEST");
+    proxy.serve(&resources).await;
+
+    // One after the other: the first that meets the slow one waits there.
+    while a.requests() == 0 {
+        drop(blocking(move || get(local(port), "a.example", "/", &[])));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (busy, before) = (a.requests(), b.requests());
+    let mut client = Connection::open(local(port)).unwrap();
+    for _ in 0..40 {
+        assert_eq!(client.get("a.example", "/", &[]).unwrap().text(), "b");
+    }
+    assert_eq!((a.requests(), b.requests()), (busy, before + 40));
+}
