@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
-use gatefleet_http::Avoid;
+use gatefleet_http::{Avoid, Failure, Report};
 
 use crate::{tls::ClientTls, view::EndpointView};
 
@@ -40,7 +40,7 @@ pub(crate) struct Endpoint {
     /// In order of preference, never empty: one per address family.
     pub(crate) addresses: Box<[SocketAddr]>,
     pub(crate) pool: PoolId,
-    health: Health,
+    pub(crate) health: Arc<Health>,
     /// Requests that it is busy with, over all threads; counted only where they decide.
     in_flight: AtomicUsize,
 }
@@ -79,37 +79,81 @@ impl Drop for Busy {
     }
 }
 
-/// What connecting taught us about an endpoint, on every thread.
+/// What connecting and its answers taught us about an endpoint, on every thread.
 #[derive(Debug, Default)]
-struct Health {
+pub(crate) struct Health {
+    connects: Patience,
+    answers: Patience,
+}
+
+/// How often something failed in a row, and until when that is held against the endpoint.
+#[derive(Debug, Default)]
+struct Patience {
     avoid_until: AtomicU64,
     failures: AtomicU32,
 }
 
-/// How long an endpoint is avoided after its first failed connect; doubles up to [`AVOID_MOST`].
+/// So many answers in a row must fail; one connect is enough.
+const ANSWERS_IN_A_ROW: u32 = 5;
+
+/// How long an endpoint is avoided at first; doubles with every further failure up to [`AVOID_MOST`].
 const AVOID_FIRST: Duration = Duration::from_millis(500);
 const AVOID_MOST: Duration = Duration::from_secs(8);
 
-impl Endpoint {
-    /// A connect failed: other endpoints are preferred for a while.
-    pub(crate) fn failed(&self) {
-        let failures = self.health.failures.fetch_add(1, Ordering::Relaxed).min(4);
-        let pause = AVOID_FIRST.saturating_mul(1_u32.wrapping_shl(failures)).min(AVOID_MOST);
+impl Patience {
+    /// It failed: after `enough` times in a row other endpoints are preferred for a while.
+    fn failed(&self, enough: u32) {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        let Some(repeated) = before.saturating_add(1).checked_sub(enough) else { return };
+        let pause = AVOID_FIRST.saturating_mul(1_u32.wrapping_shl(repeated.min(4))).min(AVOID_MOST);
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.health.avoid_until.store(now_ms().saturating_add(pause), Ordering::Relaxed);
+        self.avoid_until.store(now_ms().saturating_add(pause), Ordering::Relaxed);
     }
 
-    /// A connect succeeded.
-    pub(crate) fn succeeded(&self) {
-        if self.health.failures.load(Ordering::Relaxed) > 0 {
-            self.health.failures.store(0, Ordering::Relaxed);
-            self.health.avoid_until.store(0, Ordering::Relaxed);
+    fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.avoid_until.store(0, Ordering::Relaxed);
         }
     }
 
-    fn is_avoided(&self) -> bool {
-        let until = self.health.avoid_until.load(Ordering::Relaxed);
+    fn is_over(&self) -> bool {
+        let until = self.avoid_until.load(Ordering::Relaxed);
         until > 0 && until > now_ms()
+    }
+}
+
+impl Health {
+    /// The endpoint answered, or did not: a gateway's error counts as no answer.
+    pub(crate) fn answered(&self, report: &Report) {
+        match (report.failure, report.status) {
+            (
+                Some(
+                    Failure::UpstreamReset | Failure::UpstreamMalformed | Failure::UpstreamTimeout,
+                ),
+                _,
+            )
+            | (None, Some(502..=504)) => self.answers.failed(ANSWERS_IN_A_ROW),
+            (None, Some(_)) => self.answers.succeeded(),
+            // The client's fault, or a connection that had grown stale: that says nothing.
+            _ => {}
+        }
+    }
+}
+
+impl Endpoint {
+    /// A connect failed.
+    pub(crate) fn failed(&self) {
+        self.health.connects.failed(1);
+    }
+
+    /// A connect succeeded. That says nothing about answers: the kernel connects for a process that hangs.
+    pub(crate) fn succeeded(&self) {
+        self.health.connects.succeeded();
+    }
+
+    fn is_avoided(&self) -> bool {
+        self.health.connects.is_over() || self.health.answers.is_over()
     }
 }
 
@@ -139,7 +183,7 @@ impl EndpointSet {
             None => Arc::new(Endpoint {
                 addresses: target.addresses.clone(),
                 pool: PoolId::new(),
-                health: Health::default(),
+                health: Arc::default(),
                 in_flight: AtomicUsize::new(0),
             }),
         };
@@ -354,6 +398,30 @@ mod tests {
         assert_eq!(ports(&one, 0..2, []), [1, 1]);
         one.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap().succeeded();
         assert_eq!(ports(&set, 0..2, []), [1, 2]);
+    }
+
+    #[test]
+    fn an_endpoint_that_keeps_failing_is_avoided_until_it_answers() {
+        let both = [target(1, false), target(2, false)];
+        let set = EndpointSet::build(&both, &EndpointSet::default());
+        let report =
+            |status| Report { status: Some(status), failure: None, latency: Duration::ZERO };
+        let bad = set.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap();
+        for _ in 0..4 {
+            bad.health.answered(&report(503));
+        }
+        bad.health.answered(&report(500));
+        assert_eq!(ports(&set, 0..4, []), [1, 2, 1, 2], "an application's own error is an answer");
+        let lost = Report { status: None, failure: Some(Failure::UpstreamReset), ..report(0) };
+        for _ in 0..5 {
+            bad.health.answered(&lost);
+        }
+        bad.succeeded();
+        let gone = Report { failure: Some(Failure::ClientGone), ..report(200) };
+        bad.health.answered(&gone);
+        assert_eq!(ports(&set, 0..4, []), [2, 2, 2, 2], "that it connects does not excuse it");
+        bad.health.answered(&report(200));
+        assert_eq!(ports(&set, 0..4, []), [1, 2, 1, 2]);
     }
 
     #[test]

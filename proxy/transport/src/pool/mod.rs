@@ -279,8 +279,9 @@ impl Upstreams for Pools {
         &self,
         _backend: &Arc<Backend>,
         mut lease: Lease<Client<UpstreamIo>>,
-        _report: &Report,
+        report: &Report,
     ) {
+        lease.connection.io().health.answered(report);
         lease.connection.io_mut().busy = None;
         if !lease.connection.is_reusable() {
             return;
