@@ -24,9 +24,9 @@ pub use listener::{
 };
 pub use merge::{Host, Merged, merge};
 pub use model::{
-    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Cors, Decision,
-    Direct, ErrorService, Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue, Match,
-    PathMatch, PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts,
+    Action, Addresses, Alternative, Anchor, AppProtocol, Backend, BackendTls, Balance, Cors,
+    Decision, Direct, ErrorService, Filter, Forward, HeaderEdit, HeaderStep, HeaderStepValue,
+    Match, PathMatch, PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts,
     ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
 pub use server_name::{MergedServerName, ServerName, merge_server_name};

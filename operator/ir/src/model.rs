@@ -272,6 +272,8 @@ pub struct ServiceBackend {
     pub addresses: Addresses,
     /// What is spoken.
     pub protocol: AppProtocol,
+    /// Which endpoint a request goes to.
+    pub balance: Balance,
     /// `None`: plaintext.
     pub tls: Option<BackendTls>,
     /// Only endpoints with all of these labels; empty: all.
@@ -285,6 +287,16 @@ pub enum Addresses {
     Slices,
     /// A name that the proxy resolves (`ExternalName`).
     Dns(String),
+}
+
+/// Which endpoint of a backend a request goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Balance {
+    /// The next one.
+    #[default]
+    RoundRobin,
+    /// One that is busy with few requests.
+    LeastRequest,
 }
 
 /// What is spoken to a backend.

@@ -1,6 +1,6 @@
 //! Backends and policies.
 
-use gatefleet_ir::{Addresses, AppProtocol, BackendTls, Decision, Policy, ServiceBackend};
+use gatefleet_ir::{Addresses, AppProtocol, BackendTls, Balance, Decision, Policy, ServiceBackend};
 use gatefleet_snapshot::{
     seal,
     v1::{self, Resource, backend, policy, resource::Body},
@@ -25,7 +25,11 @@ pub fn lower_backend(said: &ServiceBackend) -> Resource {
         subset: said.subset.clone(),
         app_protocol: app_protocol.into(),
         tls: said.tls.as_ref().map(lower_tls),
-        balance: backend::Balance::RoundRobin.into(),
+        balance: match said.balance {
+            Balance::RoundRobin => backend::Balance::RoundRobin,
+            Balance::LeastRequest => backend::Balance::LeastRequest,
+        }
+        .into(),
     };
     seal(backend_name(said), Body::Backend(body))
 }

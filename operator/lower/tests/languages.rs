@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use expect_test::expect_file;
 use gatefleet_ir::{
-    Action, Addresses, AppProtocol, Backend, BackendTls, CertificateRef, Claim, Claimant,
+    Action, Addresses, AppProtocol, Backend, BackendTls, Balance, CertificateRef, Claim, Claimant,
     ClientValidation, Diagnostic, Filter, Forward, HeaderEdit, HostSettings, L4Claim, Language,
     Listener, Match, Merged, PathMatch, Protocol, Reason, RegexForm, Rule, RuleClaim, RuleTimeouts,
     Scope, ServerName, ServiceBackend, Termination, TlsRedirect, WeightedBackend, merge,
@@ -101,6 +101,7 @@ fn backend(service: &str, port: u16) -> ServiceBackend {
         variant: String::new(),
         addresses: Addresses::Slices,
         protocol: AppProtocol::Http1,
+        balance: Balance::RoundRobin,
         tls: None,
         subset: BTreeMap::new(),
     }

@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
-use gatefleet_http::Avoid;
+use gatefleet_http::{Avoid, Failure, Report};
 
 use crate::{tls::ClientTls, view::EndpointView};
 
@@ -40,7 +40,9 @@ pub(crate) struct Endpoint {
     /// In order of preference, never empty: one per address family.
     pub(crate) addresses: Box<[SocketAddr]>,
     pub(crate) pool: PoolId,
-    health: Health,
+    pub(crate) health: Arc<Health>,
+    /// Requests that it is busy with, over all threads; counted only where they decide.
+    in_flight: AtomicUsize,
 }
 
 impl Endpoint {
@@ -50,37 +52,108 @@ impl Endpoint {
     }
 }
 
-/// What connecting taught us about an endpoint, on every thread.
+/// How the endpoint of a request is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Balance {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// Of two, the one that is busy with fewer requests.
+    LeastRequest,
+}
+
+/// Counts a request that an endpoint is busy with for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Endpoint>);
+
+impl Busy {
+    pub(crate) fn new(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(endpoint))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What connecting and its answers taught us about an endpoint, on every thread.
 #[derive(Debug, Default)]
-struct Health {
+pub(crate) struct Health {
+    connects: Patience,
+    answers: Patience,
+}
+
+/// How often something failed in a row, and until when that is held against the endpoint.
+#[derive(Debug, Default)]
+struct Patience {
     avoid_until: AtomicU64,
     failures: AtomicU32,
 }
 
-/// How long an endpoint is avoided after its first failed connect; doubles up to [`AVOID_MOST`].
+/// So many answers in a row must fail; one connect is enough.
+const ANSWERS_IN_A_ROW: u32 = 5;
+
+/// How long an endpoint is avoided at first; doubles with every further failure up to [`AVOID_MOST`].
 const AVOID_FIRST: Duration = Duration::from_millis(500);
 const AVOID_MOST: Duration = Duration::from_secs(8);
 
-impl Endpoint {
-    /// A connect failed: other endpoints are preferred for a while.
-    pub(crate) fn failed(&self) {
-        let failures = self.health.failures.fetch_add(1, Ordering::Relaxed).min(4);
-        let pause = AVOID_FIRST.saturating_mul(1_u32.wrapping_shl(failures)).min(AVOID_MOST);
+impl Patience {
+    /// It failed: after `enough` times in a row other endpoints are preferred for a while.
+    fn failed(&self, enough: u32) {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        let Some(repeated) = before.saturating_add(1).checked_sub(enough) else { return };
+        let pause = AVOID_FIRST.saturating_mul(1_u32.wrapping_shl(repeated.min(4))).min(AVOID_MOST);
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.health.avoid_until.store(now_ms().saturating_add(pause), Ordering::Relaxed);
+        self.avoid_until.store(now_ms().saturating_add(pause), Ordering::Relaxed);
     }
 
-    /// A connect succeeded.
-    pub(crate) fn succeeded(&self) {
-        if self.health.failures.load(Ordering::Relaxed) > 0 {
-            self.health.failures.store(0, Ordering::Relaxed);
-            self.health.avoid_until.store(0, Ordering::Relaxed);
+    fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.avoid_until.store(0, Ordering::Relaxed);
         }
     }
 
-    fn is_avoided(&self) -> bool {
-        let until = self.health.avoid_until.load(Ordering::Relaxed);
+    fn is_over(&self) -> bool {
+        let until = self.avoid_until.load(Ordering::Relaxed);
         until > 0 && until > now_ms()
+    }
+}
+
+impl Health {
+    /// The endpoint answered, or did not: a gateway's error counts as no answer.
+    pub(crate) fn answered(&self, report: &Report) {
+        match (report.failure, report.status) {
+            (
+                Some(
+                    Failure::UpstreamReset | Failure::UpstreamMalformed | Failure::UpstreamTimeout,
+                ),
+                _,
+            )
+            | (None, Some(502..=504)) => self.answers.failed(ANSWERS_IN_A_ROW),
+            (None, Some(_)) => self.answers.succeeded(),
+            // The client's fault, or a connection that had grown stale: that says nothing.
+            _ => {}
+        }
+    }
+}
+
+impl Endpoint {
+    /// A connect failed.
+    pub(crate) fn failed(&self) {
+        self.health.connects.failed(1);
+    }
+
+    /// A connect succeeded. That says nothing about answers: the kernel connects for a process that hangs.
+    pub(crate) fn succeeded(&self) {
+        self.health.connects.succeeded();
+    }
+
+    fn is_avoided(&self) -> bool {
+        self.health.connects.is_over() || self.health.answers.is_over()
     }
 }
 
@@ -110,7 +183,8 @@ impl EndpointSet {
             None => Arc::new(Endpoint {
                 addresses: target.addresses.clone(),
                 pool: PoolId::new(),
-                health: Health::default(),
+                health: Arc::default(),
+                in_flight: AtomicUsize::new(0),
             }),
         };
         let (terminating, serving): (Vec<&Target>, Vec<&Target>) =
@@ -152,23 +226,48 @@ impl EndpointSet {
     }
 
     /// The endpoint whose turn it is, from `turn` on: neither one to avoid nor one that failed
-    /// lately, if another is there.
-    pub(crate) fn pick(&self, turn: usize, avoid: &Avoid) -> Option<&Arc<Endpoint>> {
+    /// lately, if another is there. With [`Balance::LeastRequest`] another one that could be it has the turn
+    /// instead, if it is less busy.
+    pub(crate) fn pick(
+        &self,
+        turn: usize,
+        balance: Balance,
+        avoid: &Avoid,
+    ) -> Option<&Arc<Endpoint>> {
         let ring = if self.serving.is_empty() { &self.terminating } else { &self.serving };
-        let (before, from) = ring.split_at_checked(turn.checked_rem(ring.len())?)?;
-        let order = || from.iter().chain(before);
+        let rotated = |turn: usize| {
+            let (before, from) = ring.split_at_checked(turn.checked_rem(ring.len())?)?;
+            Some(from.iter().chain(before))
+        };
+        let order = || rotated(turn).into_iter().flatten();
         let fresh = |endpoint: &&Arc<Endpoint>| {
             !endpoint.address().is_some_and(|address| avoid.contains(address))
         };
         let other = |endpoint: &&Arc<Endpoint>| {
             !endpoint.address().is_some_and(|address| avoid.is_last(address))
         };
-        order()
-            .find(|endpoint| fresh(endpoint) && !endpoint.is_avoided())
+        let good = |endpoint: &&Arc<Endpoint>| fresh(endpoint) && !endpoint.is_avoided();
+        let first = order().find(good);
+        if balance == Balance::LeastRequest
+            && let Some(first) = first
+        {
+            let busy = |endpoint: &Arc<Endpoint>| endpoint.in_flight.load(Ordering::Relaxed);
+            // Anywhere: neighbours of a busy endpoint would otherwise take all that it does not.
+            let mut others = rotated(scattered(turn)).into_iter().flatten();
+            let second = others.find(|other| good(other) && !Arc::ptr_eq(other, first));
+            return second.filter(|second| busy(second) < busy(first)).or(Some(first));
+        }
+        first
             .or_else(|| order().find(fresh))
             .or_else(|| order().find(other))
             .or_else(|| order().next())
     }
+}
+
+/// Numbers in a row, far from each other.
+fn scattered(turn: usize) -> usize {
+    let spread = u64::try_from(turn).unwrap_or_default().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::try_from(spread >> 33).unwrap_or_default()
 }
 
 /// How a backend is spoken to.
@@ -206,6 +305,7 @@ pub(crate) struct Backend {
     /// Index of per-thread state. Backends may share one: it steers only whose turn it is.
     pub(crate) slot: usize,
     pub(crate) security: Security,
+    pub(crate) balance: Balance,
     pub(crate) limits: BackendLimits,
     pub(crate) counters: Arc<BackendCounters>,
     endpoints: ArcSwap<EndpointSet>,
@@ -216,12 +316,13 @@ impl Backend {
         name: Arc<str>,
         slot: usize,
         security: Security,
+        balance: Balance,
         limits: BackendLimits,
         counters: Arc<BackendCounters>,
         endpoints: EndpointSet,
     ) -> Self {
         let endpoints = ArcSwap::from_pointee(endpoints);
-        Self { name, slot, security, limits, counters, endpoints }
+        Self { name, slot, security, balance, limits, counters, endpoints }
     }
 
     /// The endpoints now.
@@ -263,7 +364,11 @@ mod tests {
         for port in failed {
             avoid.add(([127, 0, 0, 1], port).into());
         }
-        turns.map(|turn| set.pick(turn, &avoid).unwrap().address().unwrap().port()).collect()
+        turns
+            .map(|turn| {
+                set.pick(turn, Balance::RoundRobin, &avoid).unwrap().address().unwrap().port()
+            })
+            .collect()
     }
 
     #[test]
@@ -280,19 +385,61 @@ mod tests {
     fn terminating_endpoints_serve_only_when_alone() {
         let set = EndpointSet::build(&[target(2, true)], &EndpointSet::default());
         assert_eq!(ports(&set, 0..2, []), [2, 2]);
-        assert!(EndpointSet::default().pick(0, &Avoid::default()).is_none());
+        assert!(EndpointSet::default().pick(0, Balance::RoundRobin, &Avoid::default()).is_none());
     }
 
     #[test]
     fn a_failed_endpoint_is_avoided_until_it_is_the_only_one() {
         let both = [target(1, false), target(2, false)];
         let set = EndpointSet::build(&both, &EndpointSet::default());
-        set.pick(0, &Avoid::default()).unwrap().failed();
+        set.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap().failed();
         assert_eq!(ports(&set, 0..4, []), [2, 2, 2, 2]);
         let one = EndpointSet::build(&both[..1], &set);
         assert_eq!(ports(&one, 0..2, []), [1, 1]);
-        one.pick(0, &Avoid::default()).unwrap().succeeded();
+        one.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap().succeeded();
         assert_eq!(ports(&set, 0..2, []), [1, 2]);
+    }
+
+    #[test]
+    fn an_endpoint_that_keeps_failing_is_avoided_until_it_answers() {
+        let both = [target(1, false), target(2, false)];
+        let set = EndpointSet::build(&both, &EndpointSet::default());
+        let report =
+            |status| Report { status: Some(status), failure: None, latency: Duration::ZERO };
+        let bad = set.pick(0, Balance::RoundRobin, &Avoid::default()).unwrap();
+        for _ in 0..4 {
+            bad.health.answered(&report(503));
+        }
+        bad.health.answered(&report(500));
+        assert_eq!(ports(&set, 0..4, []), [1, 2, 1, 2], "an application's own error is an answer");
+        let lost = Report { status: None, failure: Some(Failure::UpstreamReset), ..report(0) };
+        for _ in 0..5 {
+            bad.health.answered(&lost);
+        }
+        bad.succeeded();
+        let gone = Report { failure: Some(Failure::ClientGone), ..report(200) };
+        bad.health.answered(&gone);
+        assert_eq!(ports(&set, 0..4, []), [2, 2, 2, 2], "that it connects does not excuse it");
+        bad.health.answered(&report(200));
+        assert_eq!(ports(&set, 0..4, []), [1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn the_less_busy_one_of_two_is_chosen() {
+        let three = [target(1, false), target(2, false), target(3, false)];
+        let set = EndpointSet::build(&three, &EndpointSet::default());
+        let pick = |turn| set.pick(turn, Balance::LeastRequest, &Avoid::default()).unwrap();
+        let chosen = |turns: std::ops::Range<usize>| -> Vec<u16> {
+            turns.map(|turn| pick(turn).address().unwrap().port()).collect()
+        };
+        assert_eq!(chosen(0..4), [1, 2, 3, 1], "when nobody is busy, they take turns");
+        let busy = Busy::new(pick(0));
+        let while_busy = chosen(0..300);
+        assert!(!while_busy.contains(&1), "two others are free");
+        let second = while_busy.iter().filter(|port| **port == 2).count();
+        assert!((100..200).contains(&second), "what one does not take is shared: {second}");
+        drop(busy);
+        assert_eq!(chosen(0..4), [1, 2, 3, 1]);
     }
 
     #[test]

@@ -156,7 +156,6 @@ async fn what_cannot_be_served_is_refused_by_name() {
             "lets unverified clients in",
         ),
         (backend(json!({ "appProtocol": "H2C" })), "HTTP/2 without TLS"),
-        (backend(json!({ "balance": "LEAST_REQUEST" })), "fewest requests"),
         (backend(json!({ "dns": "name-without-port" })), "is not NAME:PORT"),
         (
             backend(json!({ "tls": { "serverName": "no name" } })),

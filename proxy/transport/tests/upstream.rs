@@ -270,3 +270,51 @@ async fn tls_backend((chain, key): (String, String)) -> std::net::SocketAddr {
     });
     address
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_endpoint_gets_nothing_while_another_is_free() {
+    let slow = Manners { delay: Duration::from_secs(5), ..Manners::default() };
+    let (proxy, port) = (Proxy::start(), free_port());
+    let (a, b) = (Backend::start_with("a", slow), Backend::start("b"));
+    let mut resources = simple(port, &[a.address, b.address]);
+    let named = resources.iter_mut().find(|one| one["backend"].is_object()).unwrap();
+    named["backend"]["balance"] = json!("LEAST_REQUEST");
+    proxy.serve(&resources).await;
+
+    // One after the other: the first that meets the slow one waits there.
+    while a.requests() == 0 {
+        drop(blocking(move || get(local(port), "a.example", "/", &[])));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (busy, before) = (a.requests(), b.requests());
+    let mut client = Connection::open(local(port)).unwrap();
+    for _ in 0..40 {
+        assert_eq!(client.get("a.example", "/", &[]).unwrap().text(), "b");
+    }
+    assert_eq!((a.requests(), b.requests()), (busy, before + 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_never_answers_is_left_out_for_a_while() {
+    let hangs = Manners { delay: Duration::from_mins(1), ..Manners::default() };
+    let (proxy, port) = (Proxy::start(), free_port());
+    let (a, b) = (Backend::start_with("a", hangs), Backend::start("b"));
+    let mut resources = simple(port, &[a.address, b.address]);
+    let host = resources.iter_mut().find(|one| one["virtualHost"].is_object()).unwrap();
+    host["virtualHost"]["rules"][0]["timeouts"] = json!({ "upstreamReadMs": 50 });
+    proxy.serve(&resources).await;
+
+    let status = || get(local(port), "a.example", "/", &[]).unwrap().status;
+    let mut failed = 0;
+    while failed < 5 {
+        failed += usize::from(status() == 504);
+    }
+    let mut client = Connection::open(local(port)).unwrap();
+    for _ in 0..20 {
+        assert_eq!(client.get("a.example", "/", &[]).unwrap().text(), "b");
+    }
+    assert_eq!(a.requests(), 5);
+    // Later it is asked again.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!([status(), status(), status()].iter().filter(|status| **status == 504).count(), 1);
+}

@@ -33,6 +33,8 @@ the controller that it will replace; `publishAddresses` names the addresses of a
   through to a wildcard.
 - `defaultBackend` is the last `/` rule of each host of its Ingress; of every host if the Ingress has no rules.
 - Of two Ingresses with the same host, path and type the oldest wins, then namespace and name ascending; the other is told.
+- An endpoint to which no connection can be made, or that fails five times in a row (no answer, a malformed one, 502, 503 or
+  504), is avoided by every thread of a proxy: for half a second, then twice as long each time, at most 8 s. When all are, all are asked.
 - A broken backend answers 503 for exactly its requests; nothing that is wrong with one object touches another one.
 - A host with a `tls` entry redirects plaintext requests (308), even if its Secret is broken, except below
   `/.well-known/acme-challenge`.
@@ -51,6 +53,7 @@ the controller that it will replace; `publishAddresses` names the addresses of a
 | a path that is no regular expression, on a host in regex mode | keeps its literal meaning, unless its own Ingress asks for expressions |
 | an unreadable annotation may drop the whole Ingress | the default holds and it is told; what guards access answers 503 |
 | `from-to-www-redirect` names the port, also a default one | it names no default port |
+| `load-balance: ewma` weighs endpoints by how long they took | of two endpoints, the one that is busy with fewer requests |
 | a request that timed out is tried again by default | only where `proxy-next-upstream` (or its tries or timeout) is set |
 | `proxy-next-upstream-tries: 0` knows no limit | 16 tries |
 | `custom-http-errors` without `default-backend` asks the controller's own default backend | it is told, and errors are passed on |

@@ -10,6 +10,6 @@ mod upstream;
 
 pub(crate) use canary::Canary;
 pub(crate) use errors::Errors;
-pub(crate) use parse::{Annotations, BackendProtocol};
+pub(crate) use parse::{Annotations, BackendProtocol, Speech};
 pub(crate) use redirect::HostWide;
 pub use registry::{ServedAnnotation, served_annotations};

@@ -1,6 +1,6 @@
 //! From text to types, with a finding for everything that cannot be honoured.
 
-use gatefleet_ir::{Cors, Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
+use gatefleet_ir::{Balance, Cors, Diagnostic, Reason, Redirect, Retry, RuleTimeouts, TlsRedirect};
 use gatefleet_names::{Hostname, ObjectKey};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
@@ -20,7 +20,7 @@ pub(crate) struct Annotations {
     pub(crate) rewrite_target: Option<String>,
     pub(crate) use_regex: bool,
     pub(crate) tls_redirect: TlsRedirect,
-    pub(crate) backend_protocol: BackendProtocol,
+    pub(crate) speech: Speech,
     pub(crate) source_ranges: Option<SourceRanges>,
     /// Instead of a backend.
     pub(crate) redirect: Option<Redirect>,
@@ -37,9 +37,17 @@ pub(crate) struct Annotations {
     pub(crate) fail_closed: Option<&'static str>,
 }
 
+/// How a backend is spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Speech {
+    pub(crate) protocol: BackendProtocol,
+    pub(crate) balance: Balance,
+}
+
 /// What is spoken to the backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BackendProtocol {
+    #[default]
     Http,
     /// With this name in the handshake, if any.
     Https(Option<String>),
@@ -80,7 +88,7 @@ impl Annotations {
             rewrite_target: reader.rewrite_target(),
             use_regex: reader.boolean("use-regex", false),
             tls_redirect: reader.tls_redirect(),
-            backend_protocol: reader.backend_protocol(),
+            speech: reader.speech(),
             source_ranges,
             redirect: parse_redirect(&mut reader),
             host_wide: HostWide::parse(&mut reader),
@@ -102,7 +110,7 @@ impl Default for Annotations {
             rewrite_target: None,
             use_regex: false,
             tls_redirect: TlsRedirect::IfHostHasTls { trim_slash: true },
-            backend_protocol: BackendProtocol::Http,
+            speech: Speech::default(),
             source_ranges: None,
             redirect: None,
             host_wide: HostWide::default(),
@@ -199,6 +207,20 @@ impl<'a> Reader<'a> {
         }
         self.tell_invalid("rewrite-target", text, "an absolute path, with $1 to $9 for groups");
         None
+    }
+
+    fn speech(&mut self) -> Speech {
+        const NAME: &str = "load-balance";
+        let balance = match self.text(NAME) {
+            None | Some("round_robin") => Balance::RoundRobin,
+            // Both send a request to the endpoint that can be expected to answer first.
+            Some("ewma") => Balance::LeastRequest,
+            Some(other) => {
+                self.tell_invalid(NAME, other, "\"round_robin\" or \"ewma\"");
+                Balance::RoundRobin
+            }
+        };
+        Speech { protocol: self.backend_protocol(), balance }
     }
 
     fn backend_protocol(&mut self) -> BackendProtocol {

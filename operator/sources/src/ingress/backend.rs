@@ -1,7 +1,7 @@
 //! Where an Ingress sends requests.
 
 use gatefleet_ir::{
-    Addresses, AppProtocol, Backend, BackendTls, Reason, ServiceBackend, WeightedBackend,
+    Addresses, AppProtocol, Backend, BackendTls, Balance, Reason, ServiceBackend, WeightedBackend,
 };
 use gatefleet_names::{PortNumber, Weight};
 use k8s_openapi::api::{
@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     networking::v1::{IngressBackend, ServiceBackendPort},
 };
 
-use crate::annotations::BackendProtocol;
+use crate::annotations::{BackendProtocol, Speech};
 
 /// Why a reference is broken: reason, sentence, and what its requests get.
 pub(super) struct Broken {
@@ -37,7 +37,7 @@ pub(super) fn alone(backend: Backend) -> WeightedBackend {
 pub(super) fn resolve_backend<'a>(
     namespace: &str,
     said: &IngressBackend,
-    protocol: &BackendProtocol,
+    speech: &Speech,
     find: impl FnOnce(&str) -> Option<&'a Service>,
 ) -> Result<ServiceBackend, Broken> {
     let Some(reference) = &said.service else {
@@ -63,10 +63,10 @@ pub(super) fn resolve_backend<'a>(
             format!("Service {namespace}/{} {message}", reference.name),
         )
     })?;
-    if *protocol == BackendProtocol::NotServed {
+    if speech.protocol == BackendProtocol::NotServed {
         return Err(Broken::new(Reason::FeatureNotServed, 503, String::new()));
     }
-    Ok(service_backend(namespace, service, &reference.name, port, protocol))
+    Ok(service_backend(namespace, service, &reference.name, port, speech))
 }
 
 pub(super) fn service_backend(
@@ -74,12 +74,12 @@ pub(super) fn service_backend(
     service: &Service,
     name: &str,
     port: PortNumber,
-    protocol: &BackendProtocol,
+    speech: &Speech,
 ) -> ServiceBackend {
     let external =
         service.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("ExternalName"));
     let external = external.and_then(|spec| spec.external_name.as_deref());
-    let (variant, tls) = match protocol {
+    let (mut variant, tls) = match &speech.protocol {
         BackendProtocol::Http | BackendProtocol::NotServed => (String::new(), None),
         BackendProtocol::Https(server_name) => {
             let variant = server_name
@@ -92,6 +92,10 @@ pub(super) fn service_backend(
             (variant, Some(tls))
         }
     };
+    if speech.balance == Balance::LeastRequest {
+        let parts = [variant.as_str(), "least-request"].into_iter().filter(|part| !part.is_empty());
+        variant = parts.collect::<Vec<_>>().join("/");
+    }
     ServiceBackend {
         namespace: namespace.to_owned(),
         service: name.to_owned(),
@@ -101,6 +105,7 @@ pub(super) fn service_backend(
             Addresses::Dns(format!("{}:{port}", host.trim_end_matches('.')))
         }),
         protocol: AppProtocol::Http1,
+        balance: speech.balance,
         tls,
         subset: std::collections::BTreeMap::new(),
     }

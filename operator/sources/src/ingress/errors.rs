@@ -5,7 +5,7 @@ use gatefleet_names::PortNumber;
 use k8s_openapi::api::{core::v1::Service, networking::v1::IngressBackend};
 
 use super::backend::service_backend;
-use crate::annotations::{BackendProtocol, Errors};
+use crate::annotations::{Errors, Speech};
 
 /// What answers the errors of a rule for `backend`, or why nothing does.
 pub(super) fn resolve_errors(
@@ -41,7 +41,7 @@ pub(super) fn resolve_errors(
     // Names that the API server would refuse must not spoil the rule.
     headers.retain(|(_, value)| value.bytes().all(|byte| byte.is_ascii_graphic()));
     Ok(ErrorService {
-        backend: service_backend(namespace, service, name, port, &BackendProtocol::Http),
+        backend: service_backend(namespace, service, name, port, &Speech::default()),
         statuses: said.statuses.clone(),
         no_endpoints: true,
         headers,

@@ -272,11 +272,10 @@ impl Draft<'_> {
     fn backend(&mut self, said: &IngressBackend, field: &str) -> WeightedBackend {
         let namespace = self.namespace().to_owned();
         let (services, reads) = (self.services, &mut self.reads);
-        let resolved =
-            resolve_backend(&namespace, said, &self.annotations.backend_protocol, |name| {
-                reads.insert(ServiceName { namespace: namespace.clone(), name: name.to_owned() });
-                services.get(&namespace, name).map(|service| &**service)
-            });
+        let resolved = resolve_backend(&namespace, said, &self.annotations.speech, |name| {
+            reads.insert(ServiceName { namespace: namespace.clone(), name: name.to_owned() });
+            services.get(&namespace, name).map(|service| &**service)
+        });
         alone(match resolved {
             Ok(backend) => gatefleet_ir::Backend::Service(backend),
             Err(broken) => {

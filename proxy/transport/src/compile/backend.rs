@@ -8,13 +8,17 @@ use std::{
 use gatefleet_snapshot::v1;
 
 use super::CompileError;
-use crate::{backend::Target, tls::ClientTlsSpec};
+use crate::{
+    backend::{Balance, Target},
+    tls::ClientTlsSpec,
+};
 
 /// A backend, alone.
 #[derive(Debug)]
 pub(crate) struct BackendSpec {
     pub(crate) source: EndpointSource,
     pub(crate) subset: HashMap<String, String>,
+    pub(crate) balance: Balance,
     pub(crate) tls: Option<ClientTlsSpec>,
 }
 
@@ -57,10 +61,10 @@ impl BackendSpec {
                 return Err(unsupported("appProtocol", what, "use HTTP1"));
             }
         }
-        if backend.balance() == v1::backend::Balance::LeastRequest {
-            let what = "balancing by the fewest requests";
-            return Err(unsupported("balance", what, "use ROUND_ROBIN"));
-        }
+        let balance = match backend.balance() {
+            v1::backend::Balance::RoundRobin => Balance::RoundRobin,
+            v1::backend::Balance::LeastRequest => Balance::LeastRequest,
+        };
         let source = match (backend.endpoints.as_str(), backend.dns.as_str()) {
             ("", "") => EndpointSource::Nowhere,
             ("", name) => parse_dns(name)?,
@@ -75,7 +79,7 @@ impl BackendSpec {
         };
         let subset = backend.subset.clone().into_iter().collect();
         let tls = backend.tls.as_ref().map(ClientTlsSpec::parse).transpose()?;
-        Ok(Self { source, subset, tls })
+        Ok(Self { source, subset, balance, tls })
     }
 }
 

@@ -26,6 +26,7 @@ pub const CAPABILITIES: &[&str] = &[
     capability::PROXY_PROTOCOL,
     capability::BACKEND_DNS,
     capability::BACKEND_SUBSET,
+    capability::BACKEND_LEAST_REQUEST,
     capability::BACKEND_CLIENT_CERTIFICATE,
 ];
 

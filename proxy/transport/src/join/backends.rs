@@ -140,6 +140,7 @@ fn build(
         name.into(),
         slot(name),
         security,
+        spec.balance,
         made_of.limits,
         counters,
         endpoints,

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::backend::{Backend, BackendCounters, Endpoint, PoolId, Security};
+use crate::backend::{Backend, BackendCounters, Busy, Endpoint, Health, PoolId, Security};
 
 /// What carries HTTP towards an endpoint.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(crate) struct UpstreamIo {
     stream: Stream,
     pub(crate) pool: PoolId,
     open: OpenCount,
+    /// While it carries an exchange that its endpoint is counted busy for.
+    pub(crate) busy: Option<Busy>,
+    /// Of its endpoint.
+    pub(crate) health: Arc<Health>,
 }
 
 #[derive(Debug)]
@@ -95,7 +99,13 @@ impl UpstreamIo {
                 }
             }
         };
-        Ok(Self { stream, pool: endpoint.pool, open })
+        Ok(Self {
+            stream,
+            pool: endpoint.pool,
+            open,
+            busy: None,
+            health: Arc::clone(&endpoint.health),
+        })
     }
 
     /// Whether requests wait, on some thread, for the limit that this connection counts towards.

@@ -15,7 +15,7 @@ use std::{
 use gatefleet_http::{Checkout, ConnectError, Lease, Report, Upstream, Upstreams, h1::Client};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::backend::{Backend, Endpoint, PoolId, Security, now_ms};
+use crate::backend::{Backend, Balance, Busy, Endpoint, PoolId, Security, now_ms};
 
 mod connection;
 
@@ -63,6 +63,12 @@ impl Pool {
             }
         }
     }
+}
+
+/// An endpoint to which a connection must be opened.
+struct Chosen {
+    endpoint: Arc<Endpoint>,
+    busy: Option<Busy>,
 }
 
 /// Counts one of something in a cell for as long as it lives.
@@ -170,37 +176,41 @@ impl Pools {
         &self,
         backend: &Backend,
         ask: &Checkout,
-    ) -> Result<Result<Lease<Client<UpstreamIo>>, Arc<Endpoint>>, ConnectError> {
+    ) -> Result<Result<Lease<Client<UpstreamIo>>, Chosen>, ConnectError> {
         if matches!(backend.security, Security::Unavailable) {
             return Err(ConnectError::NoEndpoints);
         }
         let endpoints = backend.endpoints();
-        let endpoint =
-            endpoints.pick(self.turn(backend), &ask.avoid).ok_or(ConnectError::NoEndpoints)?;
+        let chosen = endpoints.pick(self.turn(backend), backend.balance, &ask.avoid);
+        let endpoint = chosen.ok_or(ConnectError::NoEndpoints)?;
         let address = endpoint.address().ok_or(ConnectError::NoEndpoints)?;
+        let busy = (backend.balance == Balance::LeastRequest).then(|| Busy::new(endpoint));
         if !ask.fresh
             && let Some(pool) = self.by_id.borrow().get(&endpoint.pool)
-            && let Some(connection) = pool.take()
+            && let Some(mut connection) = pool.take()
         {
+            connection.io_mut().busy = busy;
             return Ok(Ok(Lease { connection, endpoint: address, reused: true }));
         }
-        Ok(Err(Arc::clone(endpoint)))
+        Ok(Err(Chosen { endpoint: Arc::clone(endpoint), busy }))
     }
 
     async fn open(
         &self,
         backend: &Backend,
-        endpoint: &Endpoint,
+        chosen: Chosen,
         ask: &Checkout,
     ) -> Result<Lease<Client<UpstreamIo>>, ConnectError> {
+        let Chosen { endpoint, busy } = chosen;
         let address = endpoint.address().ok_or(ConnectError::NoEndpoints)?;
         let pool = self.pool(endpoint.pool);
         let deadline = Instant::now().checked_add(ask.connect_timeout).unwrap_or_else(Instant::now);
         let pending = Pending::enter(backend)?;
         let (open, _connecting) = loop {
             if !ask.fresh
-                && let Some(connection) = pool.take()
+                && let Some(mut connection) = pool.take()
             {
+                connection.io_mut().busy = busy;
                 return Ok(Lease { connection, endpoint: address, reused: true });
             }
             if pool.connecting.get() < CONNECTING_MOST
@@ -218,14 +228,15 @@ impl Pools {
             }
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        let opened = UpstreamIo::connect(backend, endpoint, open, left).await;
+        let opened = UpstreamIo::connect(backend, &endpoint, open, left).await;
         pool.freed.notify_one();
         drop(pending);
         match &opened {
             Ok(_) => endpoint.succeeded(),
             Err(_) => endpoint.failed(),
         }
-        let connection = Client::new(opened?);
+        let mut connection = Client::new(opened?);
+        connection.io_mut().busy = busy;
         Ok(Lease { connection, endpoint: address, reused: false })
     }
 }
@@ -260,11 +271,18 @@ impl Upstreams for Pools {
         match self.pick(backend, ask)? {
             Ok(lease) => Ok(lease),
             // Boxed: the fast path above is what every exchange carries around.
-            Err(endpoint) => Box::pin(self.open(backend, &endpoint, ask)).await,
+            Err(chosen) => Box::pin(self.open(backend, chosen, ask)).await,
         }
     }
 
-    fn checkin(&self, _backend: &Arc<Backend>, lease: Lease<Client<UpstreamIo>>, _report: &Report) {
+    fn checkin(
+        &self,
+        _backend: &Arc<Backend>,
+        mut lease: Lease<Client<UpstreamIo>>,
+        report: &Report,
+    ) {
+        lease.connection.io().health.answered(report);
+        lease.connection.io_mut().busy = None;
         if !lease.connection.is_reusable() {
             return;
         }
