@@ -30,7 +30,9 @@ pub use api_page::api_page;
 pub use availability::{Autoscaling, DisruptionBudget, NetworkPolicy, Scale, Share};
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
-pub use network::{ClientIpDetection, Listener, ListenerProtocol, TlsSpec, TlsVersion};
+pub use network::{
+    ClientIpDetection, Listener, ListenerProtocol, SourceRanges, TlsSpec, TlsVersion,
+};
 pub use pages::conditions_page;
 pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
 pub use scheduling::{

@@ -127,3 +127,41 @@ pub struct ClientIpDetection {
     #[schemars(with = "i32", range(min = 0, max = 32))]
     pub hops: u32,
 }
+
+/// Which clients may use a tier at all, by their addresses as `clientIPDetection` finds them out. Everybody else gets 403,
+/// whatever they ask for; annotations such as `whitelist-source-range` restrict single routes further. Health checks of a
+/// load balancer come from addresses of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourceRanges {
+    /// Networks and addresses of clients that are served. Default: none named, all of them.
+    /// Example: `[10.0.0.0/8, "fd00::/8"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 43)), extend(
+        "x-kubernetes-list-type" = "set",
+        "x-kubernetes-validations" = rules(&[(
+            "self.all(one, isIP(one) || isCIDR(one))",
+            "sourceRanges.allow takes networks and addresses such as \"10.0.0.0/8\" or \"192.0.2.7\"",
+        )]),
+    ))]
+    pub allow: Vec<String>,
+    /// Networks and addresses of clients that are not served, even if `allow` names them. Default: none.
+    /// Example: `[192.0.2.7]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 43)), extend(
+        "x-kubernetes-list-type" = "set",
+        "x-kubernetes-validations" = rules(&[(
+            "self.all(one, isIP(one) || isCIDR(one))",
+            "sourceRanges.deny takes networks and addresses such as \"10.0.0.0/8\" or \"192.0.2.7\"",
+        )]),
+    ))]
+    pub deny: Vec<String>,
+}
+
+impl SourceRanges {
+    /// Whether everybody may use the tier.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+}

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Affinity, Autoscaling, ClientIpDetection, DisruptionBudget, Drain, GatewayConfigStatus, Limits,
-    Listener, NetworkPolicy, Resources, Scale, ServiceSpec, Size, SpreadConstraint, Timeouts,
-    TlsSpec, Toleration, rules::rules,
+    Listener, NetworkPolicy, Resources, Scale, ServiceSpec, Size, SourceRanges, SpreadConstraint,
+    Timeouts, TlsSpec, Toleration, rules::rules,
 };
 
 /// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
@@ -164,6 +164,8 @@ pub struct TierSpec {
     pub listeners: Vec<Listener>,
     /// TLS of the HTTPS listeners.
     pub tls: TlsSpec,
+    /// Which clients may use the tier at all, by their addresses.
+    pub source_ranges: SourceRanges,
     /// How the address of the client behind other proxies is found out.
     #[serde(rename = "clientIPDetection")]
     pub client_ip_detection: ClientIpDetection,
@@ -191,6 +193,7 @@ impl Default for TierSpec {
             service: ServiceSpec::default(),
             listeners: Listener::defaults(),
             tls: TlsSpec::default(),
+            source_ranges: SourceRanges::default(),
             client_ip_detection: ClientIpDetection::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),

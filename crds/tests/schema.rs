@@ -202,7 +202,7 @@ fn every_example_is_accepted() {
 fn defaults_of_the_schema_are_the_defaults_of_the_types() {
     let sparse = json!({
         "northSouth": {},
-        "eastWest": {"limits": {}, "drain": {"delay": "1s"}, "resources": {"limits": {"cpu": 1}}, "service": {}, "pod": {}, "tls": {}, "timeouts": {"idle": "2m"}, "clientIPDetection": {}},
+        "eastWest": {"limits": {}, "drain": {"delay": "1s"}, "resources": {"limits": {"cpu": 1}}, "service": {}, "sourceRanges": {}, "pod": {}, "tls": {}, "timeouts": {"idle": "2m"}, "clientIPDetection": {}},
         "observability": {"accessLog": {}},
     });
     let object = json!({"apiVersion": "gatefleet.dev/v1alpha1", "kind": "GatewayConfig", "metadata": {"name": "a"}, "spec": sparse});

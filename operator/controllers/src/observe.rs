@@ -229,7 +229,9 @@ pub(crate) fn text_of(finding: &Diagnostic) -> String {
 
 /// Resources that are made from the GatewayConfig itself.
 pub(crate) fn is_setting(name: &str) -> bool {
-    name == "tier" || name.starts_with("tier/") || name.starts_with("listener/")
+    ["tier", "policy/tier"].contains(&name)
+        || name.starts_with("tier/")
+        || name.starts_with("listener/")
 }
 
 fn is_owned_by(pod: &Pod, deployment: &str) -> bool {

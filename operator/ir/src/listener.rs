@@ -2,7 +2,7 @@
 
 use gatefleet_names::{HostPattern, ObjectKey, PortNumber};
 
-use crate::{Claimant, Scope, WeightedBackend};
+use crate::{Claimant, Policy, Scope, WeightedBackend};
 
 /// One declared listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Listener {
     pub hostname: HostPattern,
     /// Only for TLS, TCP and UDP.
     pub l4_routes: Vec<L4Claim>,
+    /// Decisions about every request, before it is routed.
+    pub policies: Vec<Policy>,
 }
 
 /// What is spoken on a listener.

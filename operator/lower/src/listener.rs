@@ -14,7 +14,7 @@ use gatefleet_snapshot::{
 use crate::{
     certificate_name,
     host::{Lowering, lower_pattern},
-    listener_name, server_name_name, trust_bundle_name,
+    listener_name, policy_name, server_name_name, trust_bundle_name,
 };
 
 /// The listener, and the backends that its routes name.
@@ -43,6 +43,7 @@ pub fn lower_listener(said: &Listener) -> (Resource, BTreeMap<String, ServiceBac
         hostname: (said.hostname != HostPattern::Any).then(|| lower_pattern(&said.hostname)),
         tls,
         l4_routes,
+        policies: said.policies.iter().map(policy_name).collect(),
     };
     (seal(listener_name(&said.name), Body::Listener(body)), lowering.into_backends())
 }

@@ -1,16 +1,19 @@
 //! The settings of a tier: the one place that reads a `TierSpec`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
-use gatefleet_crds::{AccessLogFormat, ListenerProtocol, Observability, TierSpec, TlsVersion};
-use gatefleet_ir::{Claimant, Listener, Protocol, Scope, Termination};
+use gatefleet_crds::{
+    AccessLogFormat, ListenerProtocol, Observability, SourceRanges, TierSpec, TlsVersion,
+};
+use gatefleet_ir::{Claimant, Decision, Listener, Policy, Protocol, Scope, Termination};
 use gatefleet_names::{HostPattern, PortNumber};
 use gatefleet_snapshot::{
     seal,
     v1::{self, Resource, access_log, resource::Body},
 };
+use ipnet::IpNet;
 
-use crate::lower_listener;
+use crate::{lower_listener, lower_policy};
 
 /// Advertised port → port that the proxies bind (TCP).
 pub type TierPorts = BTreeMap<u16, u16>;
@@ -22,6 +25,8 @@ pub struct TierSettings {
     pub tier: Resource,
     /// `listener/NAME`, in the order of declaration.
     pub listeners: Vec<Resource>,
+    /// `policy/tier`, which all listeners name, if the tier decides who may use it.
+    pub access: Option<Resource>,
     /// Names of listeners without an entry in the ports: they are not lowered.
     pub unallocated: Vec<String>,
 }
@@ -37,8 +42,11 @@ pub fn lower_settings(
     let mut settings = TierSettings {
         tier: lower_tier(spec, observability),
         listeners: Vec::new(),
+        access: None,
         unallocated: Vec::new(),
     };
+    let access = access(spec);
+    settings.access = access.as_ref().map(lower_policy);
     for said in &spec.listeners {
         let advertised = PortNumber::new(said.port.into());
         let bind = ports.get(&said.port).and_then(|port| PortNumber::new((*port).into()));
@@ -54,12 +62,35 @@ pub fn lower_settings(
                     protocol: protocol(said.protocol, spec),
                     hostname: HostPattern::Any,
                     l4_routes: Vec::new(),
+                    policies: access.iter().cloned().collect(),
                 };
                 settings.listeners.push(lower_listener(&listener).0);
             }
         }
     }
     settings
+}
+
+/// Who may use the tier at all; `None`: everybody.
+fn access(spec: &TierSpec) -> Option<Policy> {
+    if spec.source_ranges.is_empty() {
+        return None;
+    }
+    let SourceRanges { allow, deny } = &spec.source_ranges;
+    // The schema lets nothing else pass; what it might have let pass nevertheless must not open the tier.
+    let decision = match (networks(allow), networks(deny)) {
+        (Some(allow), Some(deny)) => Decision::SourceRanges { allow, deny },
+        _ => Decision::FailClosed { reason: "SourceRangesUnreadable" },
+    };
+    Some(Policy { name: "tier".to_owned(), decision })
+}
+
+fn networks(texts: &[String]) -> Option<Vec<IpNet>> {
+    let network = |text: &String| {
+        let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        text.parse::<IpNet>().ok().or_else(address)
+    };
+    texts.iter().map(network).collect()
 }
 
 fn protocol(said: ListenerProtocol, spec: &TierSpec) -> Protocol {

@@ -159,6 +159,7 @@ fn listener(name: &str, scope: Scope, port: u16, protocol: Protocol) -> Listener
         protocol,
         hostname: HostPattern::Any,
         l4_routes: Vec::new(),
+        policies: Vec::new(),
     }
 }
 

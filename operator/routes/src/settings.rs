@@ -22,7 +22,7 @@ use crate::{
     selection::fleet_of,
 };
 
-/// `tier` and `listener/…` of one tier, by name.
+/// `tier`, `policy/tier` and `listener/…` of one tier, by name.
 pub(crate) type Settings = BTreeMap<String, Arc<TierResource>>;
 
 /// The settings of every declared tier.
@@ -64,7 +64,7 @@ fn settings(
         BTreeSet::from([Origin { object: owner.object.clone(), generation: owner.generation }]);
     let offered = offered_ports(&key, &state.services);
     let listeners = lowered.listeners.into_iter().map(|listener| offer(listener, &offered));
-    let resources = std::iter::once(lowered.tier).chain(listeners);
+    let resources = std::iter::once(lowered.tier).chain(lowered.access).chain(listeners);
     let settings = resources.map(|resource| {
         let name = resource.name.clone();
         (name, Arc::new(TierResource { resource: Arc::new(resource), origins: origins.clone() }))

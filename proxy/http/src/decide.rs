@@ -4,7 +4,9 @@ use gatefleet_matcher::Request;
 
 use crate::{
     choose::{choose, random_below},
-    compile::{Action, Choice, Cors, Direct, ErrorService, Filter, Redirect, Rule, Target},
+    compile::{
+        Action, Choice, Cors, Direct, ErrorService, Filter, Redirect, Refusal, Rule, Target,
+    },
     connection::ConnectionInfo,
     edit::{Filtered, filter_request},
     h1::Rejection,
@@ -69,6 +71,12 @@ impl<'a> Answer<'a> {
     fn redirect(redirect: &'a Redirect, prefix: Option<usize>) -> Self {
         let content = Content::Redirect(redirect, prefix);
         Self { status: redirect.status, reason: "", failure: None, content }
+    }
+}
+
+impl<'a> From<Refusal<'a>> for Answer<'a> {
+    fn from(refusal: Refusal<'a>) -> Self {
+        Self::page(refusal.status, refusal.reason, refusal.failure)
     }
 }
 
@@ -137,6 +145,10 @@ pub(crate) fn decide<'a, U: Upstreams>(
         let local = lend_display(info.local);
         head.set_authority(&local);
         crate::buffer::return_text(local);
+    }
+    if let Some(refusal) = table.refuse(&info.scope, origin.client) {
+        let plan = Plan::Answer(refusal.into());
+        return Decision { plan, rule_name: "", origin, errors: None, cors: None };
     }
     let rule = found.and_then(|(host, hit)| Some((host, hit, host.rule(hit.rule)?)));
     let Some((host, hit, rule)) = rule else {
@@ -211,10 +223,9 @@ fn apply_rule<'a, U: Upstreams>(
     head: &mut RequestHead,
 ) -> Result<Plan<'a, U::Backend>, Answer<'a>> {
     for index in &rule.policies {
-        let unavailable = || Answer::page(503, "PolicyUnavailable", Failure::PolicyUnavailable);
-        let policy = host.policy(*index).ok_or_else(unavailable)?;
+        let policy = host.policy(*index).ok_or(Refusal::UNAVAILABLE)?;
         if let Some(refusal) = policy.refuse(origin.client) {
-            return Err(Answer::page(refusal.status, refusal.reason, refusal.failure));
+            return Err(refusal.into());
         }
     }
     run_filters(&rule.filters, prefix, origin, head)?;

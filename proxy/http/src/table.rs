@@ -1,12 +1,12 @@
 //! The routes of all scopes, linked to backends, and the place where a thread keeps them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use gatefleet_matcher::{Hit, HostIndex, Request};
 
 use crate::{
-    compile::{CompiledHost, CompiledPolicy, Rule},
+    compile::{CompiledHost, CompiledPolicy, Refusal, Rule},
     settings::Settings,
 };
 
@@ -42,6 +42,8 @@ impl<B> LinkedHost<B> {
     }
 }
 
+/// Who is asked before anything is routed, by scope.
+type Guards = HashMap<Box<str>, Box<[Option<Arc<CompiledPolicy>>]>>;
 type Scopes<B> = HashMap<Box<str>, HostIndex<Arc<LinkedHost<B>>>>;
 
 /// Everything a thread serves. Cloning is shallow: give each thread an `Arc` of its own, so that they
@@ -50,11 +52,16 @@ type Scopes<B> = HashMap<Box<str>, HostIndex<Arc<LinkedHost<B>>>>;
 pub struct Table<B> {
     settings: Arc<Settings>,
     scopes: Arc<Scopes<B>>,
+    guards: Arc<Guards>,
 }
 
 impl<B> Clone for Table<B> {
     fn clone(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), scopes: Arc::clone(&self.scopes) }
+        Self {
+            settings: Arc::clone(&self.settings),
+            scopes: Arc::clone(&self.scopes),
+            guards: Arc::clone(&self.guards),
+        }
     }
 }
 
@@ -67,6 +74,18 @@ impl<B> Table<B> {
     /// How many virtual hosts there are.
     pub fn host_count(&self) -> usize {
         self.scopes.values().map(HostIndex::len).fold(0, usize::saturating_add)
+    }
+
+    /// Why nothing that `client` asks for in this scope is answered; `None`: it may pass.
+    pub(crate) fn refuse(&self, scope: &str, client: IpAddr) -> Option<Refusal<'_>> {
+        if self.guards.is_empty() {
+            return None;
+        }
+        let guards = self.guards.get(scope)?;
+        guards.iter().find_map(|guard| match guard {
+            Some(guard) => guard.refuse(client),
+            None => Some(Refusal::UNAVAILABLE),
+        })
     }
 
     /// The most specific virtual host with a match that fits, and that match.
@@ -89,12 +108,13 @@ impl<B> Table<B> {
 pub struct TableBuilder<B> {
     settings: Settings,
     scopes: Scopes<B>,
+    guards: Guards,
 }
 
 impl<B> TableBuilder<B> {
     /// A table without routes.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, scopes: HashMap::new() }
+        Self { settings, scopes: HashMap::new(), guards: HashMap::new() }
     }
 
     /// Adds a virtual host; of two for the same scope and pattern the later one stays.
@@ -109,9 +129,28 @@ impl<B> TableBuilder<B> {
         self
     }
 
+    /// Has these policies asked about every request of a scope, besides those that are asked already.
+    pub fn guard(
+        &mut self,
+        scope: &str,
+        policies: &[String],
+        names: &impl Resolve<B>,
+    ) -> &mut Self {
+        if !policies.is_empty() {
+            let known = self.guards.remove(scope).unwrap_or_default();
+            let more = policies.iter().map(|name| names.policy(name));
+            self.guards.insert(scope.into(), known.into_iter().chain(more).collect());
+        }
+        self
+    }
+
     /// The finished table.
     pub fn build(self) -> Table<B> {
-        Table { settings: Arc::new(self.settings), scopes: Arc::new(self.scopes) }
+        Table {
+            settings: Arc::new(self.settings),
+            scopes: Arc::new(self.scopes),
+            guards: Arc::new(self.guards),
+        }
     }
 }
 

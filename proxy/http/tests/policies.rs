@@ -8,7 +8,7 @@ mod support;
 use std::{collections::HashMap, sync::Arc};
 
 use gatefleet_http::{
-    AdvertisedPorts, Body, RequestHead, Settings, TlsInfo,
+    AdvertisedPorts, Body, RequestHead, Settings, TableBuilder, TlsInfo,
     compile::{compile_policy, compile_virtual_host},
 };
 use gatefleet_snapshot::v1;
@@ -412,6 +412,48 @@ async fn policies_decide_before_filters_and_fail_closed() {
         assert!(status == 200 || got.body[1] == format!("reason: {reason}"), "{got:?}");
         let filtered = answer(&[host(rule)], &policies, &target("/x")).await;
         assert_eq!(filtered.status, if status == 200 { 302 } else { status });
+    }
+}
+
+#[tokio::test]
+async fn what_guards_a_scope_is_asked_before_anything_is_routed() {
+    let allow = |ranges: &[&str]| json!({"sourceRanges": {"allow": ranges}});
+    let here = allow(&["192.0.2.0/24"]);
+    for (scope, guards, status, reason) in [
+        ("tier", vec![("p", here.clone())], 200, ""),
+        ("tier", vec![("p", here.clone()), ("q", allow(&["::/0"]))], 403, "SourceNotAllowed"),
+        ("tier", vec![("p", allow(&["198.51.100.0/24"]))], 403, "SourceNotAllowed"),
+        ("tier", vec![("p", Value::Null)], 503, "PolicyUnavailable"),
+        ("elsewhere", vec![("p", Value::Null)], 200, ""),
+    ] {
+        let known: Vec<(&str, Value)> =
+            guards.iter().filter(|(_, policy)| !policy.is_null()).cloned().collect();
+        let rule = json!([{"at": {"prefix": "/x"}}]);
+        let hosts = [host(rule)];
+        let harness = harness(&hosts, &known, false);
+        let compiled = compile_virtual_host(&serde_json::from_value(hosts[0].clone()).unwrap());
+        let compile = |policy: &Value| {
+            let policy: v1::Policy = serde_json::from_value(policy.clone()).unwrap();
+            Arc::new(compile_policy(&policy).unwrap())
+        };
+        let names = support::Names(
+            known.iter().map(|(name, policy)| ((*name).to_owned(), compile(policy))).collect(),
+        );
+        let mut builder = TableBuilder::new(Settings::default());
+        builder.add(&Arc::new(compiled.unwrap()), &names);
+        for (name, _) in &guards {
+            builder.guard(scope, &[(*name).to_owned()], &names);
+        }
+        harness.engine.install(builder.build());
+        for target in ["/x", "/no/route"] {
+            let status = if status == 200 && target != "/x" { 404 } else { status };
+            let ask = self::target(target);
+            for got in [over_h1(&harness, &ask).await, over_mux(&harness, &ask).await] {
+                assert_eq!(got.status, status, "{scope} {guards:?} {target}");
+                let told = reason.is_empty() || got.body[1] == format!("reason: {reason}");
+                assert!(told, "{got:?}");
+            }
+        }
     }
 }
 

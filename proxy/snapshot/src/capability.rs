@@ -10,6 +10,8 @@ pub const LISTENER_TCP: &str = "listener.tcp";
 pub const LISTENER_UDP: &str = "listener.udp";
 /// Certificates of clients.
 pub const LISTENER_CLIENT_VALIDATION: &str = "listener.client-validation";
+/// Access decisions about every request of a listener.
+pub const LISTENER_POLICIES: &str = "listener.policies";
 /// A PROXY protocol header in front of connections.
 pub const PROXY_PROTOCOL: &str = "listener.proxy-protocol";
 /// Regular expressions as conditions on path, header or query.
@@ -48,11 +50,12 @@ pub const BACKEND_CLIENT_CERTIFICATE: &str = "backend.client-certificate";
 pub const SOURCE_RANGES: &str = "policy.source-ranges";
 
 /// All of them.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     LISTENER_TLS,
     LISTENER_TCP,
     LISTENER_UDP,
     LISTENER_CLIENT_VALIDATION,
+    LISTENER_POLICIES,
     PROXY_PROTOCOL,
     MATCH_REGEX,
     REWRITE_REGEX,

@@ -46,6 +46,9 @@ fn add_listener(listener: &Listener, needs: &mut Needs) {
         Protocol::Udp => needs.insert(capability::LISTENER_UDP),
         Protocol::Unspecified | Protocol::Http | Protocol::Https => false,
     };
+    if !listener.policies.is_empty() {
+        needs.insert(capability::LISTENER_POLICIES);
+    }
     if let Some(tls) = &listener.tls {
         if tls.mode() == listener_tls::Mode::Passthrough {
             needs.insert(capability::LISTENER_TLS);
@@ -189,7 +192,7 @@ mod tests {
             Filter { kind: Some(filter::Kind::Cors(Cors::default())) },
         ];
         let rules = vec![Rule { filters, ..Default::default() }];
-        let cases: [(&str, Body, &[&str]); 4] = [
+        let cases: [(&str, Body, &[&str]); 5] = [
             ("backend/a", Body::Backend(Backend::default()), &[]),
             (
                 "backend/b",
@@ -200,6 +203,14 @@ mod tests {
                 "virtual-host/a",
                 Body::VirtualHost(VirtualHost { rules, ..Default::default() }),
                 &[capability::CORS, capability::REWRITE_REGEX],
+            ),
+            (
+                "listener/a",
+                Body::Listener(Listener {
+                    policies: vec!["policy/tier".to_owned()],
+                    ..Listener::default()
+                }),
+                &[capability::LISTENER_POLICIES],
             ),
             (
                 "policy/a",

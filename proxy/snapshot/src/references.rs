@@ -30,6 +30,7 @@ pub fn references(resource: &Resource) -> BTreeSet<&str> {
 }
 
 fn add_listener<'a>(listener: &'a Listener, names: &mut BTreeSet<&'a str>) {
+    names.extend(listener.policies.iter().map(String::as_str));
     if let Some(tls) = &listener.tls {
         names.extend(tls.default_certificates.iter().map(String::as_str));
         let bundles = tls.client_validation.iter().flat_map(|validation| &validation.trust_bundles);

@@ -164,7 +164,8 @@ pub fn tier_spec(config: &GatewayConfig, tier: Tier) -> Option<&TierSpec> {
 #[must_use]
 pub fn setting_names(spec: &TierSpec) -> Vec<String> {
     let listeners = spec.listeners.iter().map(|listener| format!("listener/{}", listener.name));
-    std::iter::once("tier".to_owned()).chain(listeners).collect()
+    let access = (!spec.source_ranges.is_empty()).then(|| "policy/tier".to_owned());
+    std::iter::once("tier".to_owned()).chain(access).chain(listeners).collect()
 }
 
 /// Builds everything. `inputs` is asked for declared tiers only; a tier without inputs is left out, so that one

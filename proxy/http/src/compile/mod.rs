@@ -22,6 +22,7 @@ pub(crate) use errors::ErrorService;
 pub(crate) use filter::{Filter, HeaderEdit, PathEdit, Piece, RedirectPath, UrlRewrite};
 pub(crate) use forward::{Alternative, Choice, Forward, HeaderStep, Target, Weighted};
 pub(crate) use location::LocationPart;
+pub(crate) use policy::Refusal;
 pub use policy::{CompiledPolicy, compile_policy};
 pub(crate) use rule::{Action, Cause, Direct, Redirect, Retry, Rule};
 pub use tier::compile_tier;
@@ -64,6 +65,7 @@ pub const CAPABILITIES: &[&str] = &[
     capability::ALTERNATIVES,
     capability::CORS,
     capability::ERRORS,
+    capability::LISTENER_POLICIES,
     capability::MATCH_REGEX,
     capability::REDIRECT_LOCATION,
     capability::RETRY_STATUS,

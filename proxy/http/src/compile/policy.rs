@@ -29,6 +29,12 @@ pub(crate) struct Refusal<'a> {
     pub(crate) failure: Failure,
 }
 
+impl Refusal<'_> {
+    /// The policy that should decide is not there.
+    pub(crate) const UNAVAILABLE: Self =
+        Self { status: 503, reason: "PolicyUnavailable", failure: Failure::PolicyUnavailable };
+}
+
 impl CompiledPolicy {
     /// `None`: the request may pass.
     pub(crate) fn refuse(&self, client: IpAddr) -> Option<Refusal<'_>> {

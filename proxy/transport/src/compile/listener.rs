@@ -17,6 +17,8 @@ pub(crate) struct ListenerSpec {
     pub(crate) advertised_port: u16,
     pub(crate) hostname: HostPattern,
     pub(crate) protocol: Protocol,
+    /// Asked about every request of the scope.
+    pub(crate) policies: Vec<String>,
 }
 
 /// What a listener speaks.
@@ -63,7 +65,8 @@ impl ListenerSpec {
         let hostname = HostPattern::parse(listener.hostname.as_ref())?;
         let protocol = parse_protocol(listener)?;
         let scope = listener.scope.as_str().into();
-        Ok(Self { scope, bind_addresses, bind_port, advertised_port, hostname, protocol })
+        let policies = listener.policies.clone();
+        Ok(Self { scope, bind_addresses, bind_port, advertised_port, hostname, protocol, policies })
     }
 }
 

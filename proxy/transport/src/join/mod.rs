@@ -132,8 +132,8 @@ impl Resolve<Arc<Backend>> for Names<'_> {
     }
 }
 
-const ROUTING: [ResourceKind; 3] =
-    [ResourceKind::Tier, ResourceKind::VirtualHost, ResourceKind::Policy];
+const ROUTING: [ResourceKind; 4] =
+    [ResourceKind::Tier, ResourceKind::Listener, ResourceKind::VirtualHost, ResourceKind::Policy];
 
 fn table(
     set: &EffectiveSet<Compiled>,
@@ -152,6 +152,11 @@ fn table(
     for (_, entry) in set.of_kind(ResourceKind::VirtualHost) {
         if let Part::VirtualHost(host) = &entry.compiled.0 {
             builder.add(host, &names);
+        }
+    }
+    for (_, entry) in set.of_kind(ResourceKind::Listener) {
+        if let Part::Listener(listener) = &entry.compiled.0 {
+            builder.guard(&listener.scope, &listener.policies, &names);
         }
     }
     builder.build()

@@ -78,6 +78,29 @@ fn forwarded_addresses_are_believed_as_declared() {
     }
 }
 
+/// A client at 127.0.0.1, or, where that is a proxy that is believed, at 203.0.113.7.
+#[test]
+fn only_clients_of_the_declared_ranges_are_served() {
+    let behind = json!({"trustedProxies": ["127.0.0.0/8"]});
+    for (ranges, detection, status) in [
+        (json!({"allow": ["127.0.0.0/8"]}), json!({}), 200),
+        (json!({"allow": ["203.0.113.0/24"]}), json!({}), 403),
+        (json!({"allow": ["127.0.0.0/8"]}), behind.clone(), 403),
+        (json!({"allow": ["203.0.113.0/24"]}), behind.clone(), 200),
+        (json!({"deny": ["203.0.113.7"]}), behind.clone(), 403),
+        (json!({"deny": ["127.0.0.1"]}), behind.clone(), 200),
+        (json!({"allow": ["203.0.113.0/24"], "deny": ["203.0.113.7/32"]}), behind, 403),
+    ] {
+        let said = format!("{ranges} {detection}");
+        let proxy = Alone::tier(&json!({"sourceRanges": ranges, "clientIPDetection": detection}));
+        let forwarded = [("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(proxy.get("/echo", &forwarded).status, status, "{said}");
+        // Not even whether there is a route is told.
+        let elsewhere = raw::get(proxy.at(8080), "other.test", "/", &forwarded).unwrap().status;
+        assert_eq!(elsewhere, if status == 200 { 404 } else { status }, "{said}");
+    }
+}
+
 /// The first line of the access log, if one comes within a second.
 fn logged(proxy: &Alone) -> Option<String> {
     let end = Instant::now() + Duration::from_secs(1);
