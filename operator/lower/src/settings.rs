@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gatefleet_crds::{AccessLogFormat, ListenerProtocol, Observability, TierSpec, TlsVersion};
-use gatefleet_ir::{Claimant, Listener, Protocol, Scope, Termination};
+use gatefleet_ir::{CertificateRef, Claimant, Listener, Protocol, Scope, Termination};
 use gatefleet_names::{HostPattern, PortNumber};
 use gatefleet_snapshot::{
     seal,
@@ -26,13 +26,14 @@ pub struct TierSettings {
     pub unallocated: Vec<String>,
 }
 
-/// Lowers the settings of one tier, declared by `owner`.
+/// Lowers the settings of one tier, declared by `owner`, whose default certificates these are.
 #[must_use]
 pub fn lower_settings(
     owner: &Claimant,
     spec: &TierSpec,
     observability: &Observability,
     ports: &TierPorts,
+    default_certificates: &[CertificateRef],
 ) -> TierSettings {
     let mut settings = TierSettings {
         tier: lower_tier(spec, observability),
@@ -51,7 +52,7 @@ pub fn lower_settings(
                     scope: Scope::tier(),
                     advertised_port,
                     bind_port,
-                    protocol: protocol(said.protocol, spec),
+                    protocol: protocol(said.protocol, spec, default_certificates),
                     hostname: HostPattern::Any,
                     l4_routes: Vec::new(),
                 };
@@ -62,11 +63,16 @@ pub fn lower_settings(
     settings
 }
 
-fn protocol(said: ListenerProtocol, spec: &TierSpec) -> Protocol {
+fn protocol(
+    said: ListenerProtocol,
+    spec: &TierSpec,
+    default_certificates: &[CertificateRef],
+) -> Protocol {
     match said {
         ListenerProtocol::Http => Protocol::Http,
         ListenerProtocol::Https => Protocol::Https(Termination {
             only_tls13: spec.tls.min_version == TlsVersion::Tls13,
+            default_certificates: default_certificates.to_vec(),
             ..Termination::default()
         }),
     }
