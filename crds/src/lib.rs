@@ -12,6 +12,7 @@
 
 mod api_page;
 mod availability;
+mod certificates;
 mod duration;
 mod manifest;
 mod network;
@@ -28,6 +29,7 @@ mod vocabulary;
 
 pub use api_page::api_page;
 pub use availability::{Autoscaling, DisruptionBudget, NetworkPolicy, Scale, Share};
+pub use certificates::{DefaultCertificate, SecretReference};
 pub use duration::{Duration, DurationError, OptionalDuration};
 pub use manifest::manifest;
 pub use network::{
@@ -44,7 +46,9 @@ pub use spec::{
     AccessLog, AccessLogFormat, DeletionPolicy, GatewayConfig, GatewayConfigSpec, IngressSpec,
     NamespaceSelector, Observability, PodSpec, TierSpec,
 };
-pub use status::{GatewayConfigStatus, ListenerStatus, RouteProblem, RoutesStatus, TierStatus};
+pub use status::{
+    CertificateStatus, GatewayConfigStatus, ListenerStatus, RouteProblem, RoutesStatus, TierStatus,
+};
 pub use tuning::{Drain, Limits, Timeouts};
 pub use vocabulary::{ConditionType, EventType, Phase, Reason};
 

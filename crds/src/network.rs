@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::rules;
+use crate::{DefaultCertificate, rules::rules};
 
 /// What is spoken on a listener.
 #[derive(
@@ -99,6 +99,11 @@ pub struct TlsSpec {
     /// The oldest version of TLS that clients may use: `"1.2"` or `"1.3"`, in quotes. Default: `"1.2"`.
     /// Example: `"1.3"`.
     pub min_version: TlsVersion,
+    /// The certificate for names that no route has one for, and for clients that name none. Absent: their handshake
+    /// ends with `unrecognized_name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DefaultCertificate")]
+    pub default_certificate: Option<DefaultCertificate>,
 }
 
 /// How a tier finds out the address of the client behind other proxies.

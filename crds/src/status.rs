@@ -1,6 +1,6 @@
 //! What the operator observed.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,10 @@ pub struct GatewayConfigStatus {
     /// The tier for traffic between services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub east_west: Option<TierStatus>,
+    /// The certificates that the fleet serves, the one that ends first before the others, at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    pub certificates: Vec<CertificateStatus>,
     /// What routes ask of the fleet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routes: Option<RoutesStatus>,
@@ -80,6 +84,16 @@ pub struct ListenerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32")]
     pub node_port: Option<u16>,
+}
+
+/// One certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Its Secret, as `namespace/name`.
+    pub name: String,
+    /// Until when it is valid.
+    pub not_after: Time,
 }
 
 /// What routes ask of the fleet.

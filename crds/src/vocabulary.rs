@@ -64,7 +64,7 @@ pub enum ConditionType {
     Accepted,
     /// Whether every tier has at least one ready proxy.
     Available,
-    /// Whether every tier has its identity towards the operator.
+    /// Whether every tier has its identity towards the operator, and its default certificates.
     CertificatesReady,
     /// Whether every tier acknowledged the configuration, and something selects the fleet.
     Listening,
@@ -74,6 +74,8 @@ pub enum ConditionType {
     AutoscalerInactive,
     /// Present while another field manager holds fields that the operator would set otherwise. Changes nothing else.
     Overridden,
+    /// Present while a certificate that is served ends soon, or has ended. Changes nothing else.
+    CertificateExpiring,
     /// Present while the operator works towards Ready (kstatus).
     Reconciling,
     /// Present while somebody must act (kstatus).
@@ -82,7 +84,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All of them, in the order in which they are written.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Accepted,
         Self::Available,
@@ -91,6 +93,7 @@ impl ConditionType {
         Self::ConfigurationStale,
         Self::AutoscalerInactive,
         Self::Overridden,
+        Self::CertificateExpiring,
         Self::Reconciling,
         Self::Stalled,
     ];
@@ -107,6 +110,7 @@ impl ConditionType {
             Self::ConfigurationStale => "ConfigurationStale",
             Self::AutoscalerInactive => "AutoscalerInactive",
             Self::Overridden => "Overridden",
+            Self::CertificateExpiring => "CertificateExpiring",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }
@@ -121,7 +125,13 @@ impl ConditionType {
     /// Whether it is present by the way: no other condition and no phase follows from it.
     #[must_use]
     pub const fn is_aside(self) -> bool {
-        matches!(self, Self::ConfigurationStale | Self::AutoscalerInactive | Self::Overridden)
+        matches!(
+            self,
+            Self::ConfigurationStale
+                | Self::AutoscalerInactive
+                | Self::Overridden
+                | Self::CertificateExpiring
+        )
     }
 
     pub(crate) const fn meaning(self) -> &'static str {
@@ -133,7 +143,9 @@ impl ConditionType {
                 "what is declared can be done, and the cluster took the objects made from it"
             }
             Self::Available => "every tier has at least one ready proxy",
-            Self::CertificatesReady => "every tier has its identity towards the operator",
+            Self::CertificatesReady => {
+                "every tier has its identity towards the operator, and the default certificates that are declared are served"
+            }
             Self::Listening => {
                 "something selects the fleet, and every tier acknowledged the configuration; while a new generation is not acknowledged yet, it stays True with the `observedGeneration` that was"
             }
@@ -145,6 +157,9 @@ impl ConditionType {
             }
             Self::Overridden => {
                 "present while another field manager holds fields of the fleet's objects that the operator would set otherwise; they stay as that manager says"
+            }
+            Self::CertificateExpiring => {
+                "present while a certificate that the fleet serves ends within 14 days, or has ended; it is served nevertheless"
             }
             Self::Reconciling => "present while the operator works towards Ready",
             Self::Stalled => "present while somebody must act",
@@ -200,6 +215,8 @@ pub enum Reason {
     PortTaken,
     /// The Secret of a tier's certificate authority is unreadable.
     AuthorityInvalid,
+    /// A default certificate cannot be served.
+    DefaultCertificateUnusable,
     /// A proxy refuses the tier's settings or a listener.
     ConfigurationRefused,
     /// A ready proxy has no stream to the operator.
@@ -208,11 +225,15 @@ pub enum Reason {
     AutoscalerInactive,
     /// Another field manager holds a field of one of the fleet's objects.
     FieldOverridden,
+    /// A certificate that is served ends within 14 days.
+    CertificateEndsSoon,
+    /// A certificate that is served has ended.
+    CertificateExpired,
 }
 
 impl Reason {
     /// All of them: good news, on the way, somebody must act, by the way.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Accepted,
         Self::TiersAvailable,
         Self::CertificatesIssued,
@@ -228,10 +249,13 @@ impl Reason {
         Self::NameTaken,
         Self::PortTaken,
         Self::AuthorityInvalid,
+        Self::DefaultCertificateUnusable,
         Self::ConfigurationRefused,
         Self::ProxyWithoutStream,
         Self::AutoscalerInactive,
         Self::FieldOverridden,
+        Self::CertificateEndsSoon,
+        Self::CertificateExpired,
     ];
 
     /// As in `reason` of a condition.
@@ -254,9 +278,12 @@ impl Reason {
             Self::PortTaken => "PortTaken",
             Self::AuthorityInvalid => "AuthorityInvalid",
             Self::ConfigurationRefused => "ConfigurationRefused",
+            Self::DefaultCertificateUnusable => "DefaultCertificateUnusable",
             Self::ProxyWithoutStream => "ProxyWithoutStream",
             Self::AutoscalerInactive => "AutoscalerInactive",
             Self::FieldOverridden => "FieldOverridden",
+            Self::CertificateEndsSoon => "CertificateEndsSoon",
+            Self::CertificateExpired => "CertificateExpired",
         }
     }
 
@@ -271,6 +298,7 @@ impl Reason {
                 | Self::NameTaken
                 | Self::PortTaken
                 | Self::AuthorityInvalid
+                | Self::DefaultCertificateUnusable
                 | Self::ConfigurationRefused
         )
     }
@@ -279,8 +307,8 @@ impl Reason {
     #[must_use]
     pub const fn conditions(self) -> &'static [ConditionType] {
         use ConditionType::{
-            Accepted, AutoscalerInactive, Available, CertificatesReady, ConfigurationStale,
-            Listening, Overridden,
+            Accepted, AutoscalerInactive, Available, CertificateExpiring, CertificatesReady,
+            ConfigurationStale, Listening, Overridden,
         };
         match self {
             Self::Accepted
@@ -292,9 +320,10 @@ impl Reason {
             | Self::PortTaken => &[Accepted],
             Self::TiersAvailable => &[Available],
             Self::TierUnavailable => &[Available, Listening],
-            Self::CertificatesIssued | Self::CertificatesPending | Self::AuthorityInvalid => {
-                &[CertificatesReady]
-            }
+            Self::CertificatesIssued
+            | Self::CertificatesPending
+            | Self::AuthorityInvalid
+            | Self::DefaultCertificateUnusable => &[CertificatesReady],
             Self::Acknowledged
             | Self::NothingSelects
             | Self::AwaitingAcknowledgement
@@ -302,6 +331,7 @@ impl Reason {
             Self::ProxyWithoutStream => &[ConfigurationStale],
             Self::AutoscalerInactive => &[AutoscalerInactive],
             Self::FieldOverridden => &[Overridden],
+            Self::CertificateEndsSoon | Self::CertificateExpired => &[CertificateExpiring],
         }
     }
 
@@ -350,6 +380,9 @@ impl Reason {
             Self::AuthorityInvalid => {
                 "The Secret `NAME-TIER-channel-ca` holds no usable certificate authority."
             }
+            Self::DefaultCertificateUnusable => {
+                "A Secret that `tls.defaultCertificate` names does not exist, is of the wrong type, holds no usable certificate, or is of another namespace that does not allow it. The tier serves without it; the message names field and Secret."
+            }
             Self::ConfigurationRefused => {
                 "A live proxy refuses the tier's settings or one of its listeners; the message has its reason. It goes on serving the last good ones."
             }
@@ -361,6 +394,12 @@ impl Reason {
             }
             Self::AutoscalerInactive => {
                 "The HorizontalPodAutoscaler of a tier says for 2 minutes that it cannot scale; the message repeats why. The number of proxies stays."
+            }
+            Self::CertificateEndsSoon => {
+                "A certificate that the fleet serves ends within 14 days; the message names the Secret."
+            }
+            Self::CertificateExpired => {
+                "A certificate that the fleet serves has ended; clients refuse it. The message names the Secret."
             }
         }
     }
@@ -401,6 +440,12 @@ impl Reason {
             }
             Self::AuthorityInvalid => {
                 "Delete that Secret: a new authority and new certificates are then issued, and the proxies reconnect."
+            }
+            Self::DefaultCertificateUnusable => {
+                "Do what the message says: create or correct the Secret, allow the reference with a ReferenceGrant, or remove it."
+            }
+            Self::CertificateEndsSoon | Self::CertificateExpired => {
+                "Renew the certificate in the Secret that the message names; proxies take the new one within seconds. If somebody renews it (cert-manager, say), ask there why it did not."
             }
             Self::ConfigurationRefused => "Correct what the message names.",
             Self::ProxyWithoutStream => {

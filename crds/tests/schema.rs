@@ -160,6 +160,7 @@ fn every_example_is_accepted() {
                 Some(name) => {
                     let mut element = match name {
                         "listeners" => json!({"name": "one", "port": 80, "protocol": "HTTP"}),
+                        "secrets" => json!({"name": "one"}),
                         "tolerations" if example == "gateways" => json!({"key": "dedicated"}),
                         "tolerations" => json!({"operator": "Exists", "effect": "NoExecute"}),
                         _ => json!({"topologyKey": "zone"}),

@@ -290,7 +290,11 @@ fn subject(view: &View, key: &ObjectKey) -> Option<ObjectReference> {
         Kind::GatewayConfig => {
             state.gateway_configs.get(&key.namespace, &key.name).map(|o| reference(&**o))
         }
-        Kind::Namespace | Kind::Secret | Kind::Service | Kind::EndpointSlice => None,
+        Kind::Namespace
+        | Kind::Secret
+        | Kind::Service
+        | Kind::EndpointSlice
+        | Kind::ReferenceGrant => None,
     }
 }
 

@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use gatefleet_crds::{GatewayConfig, RouteProblem};
+use gatefleet_crds::{GatewayConfig, Reason, RouteProblem};
 use gatefleet_distribute::{Holding as Held, Holdings, ProxyHoldings};
 use gatefleet_infra::{
-    ChildNames, Holding, Observed, PodObservation, Problem, RoutesObservation, TierObservation,
-    is_reached_through_nodes, labels, setting_names, tier_spec,
+    CertificateObservation, ChildNames, Holding, Observed, PodObservation, Problem,
+    RoutesObservation, TierObservation, is_reached_through_nodes, labels, setting_names, tier_spec,
 };
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
-use gatefleet_routes::Diagnostic;
+use gatefleet_routes::{Diagnostic, Severity};
 use gatefleet_watch::View;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -70,12 +70,36 @@ impl Sight {
         let fleet = fleet_of(config);
         let mut observed =
             Observed { routes: self.routes(&fleet), problems, ..Observed::default() };
+        self.add_certificates(&fleet, &mut observed);
         for tier in Tier::ALL {
             if tier_spec(config, tier).is_some() {
                 *observed.tier_mut(tier) = self.tier(config, &fleet.tier(tier), nodes, now);
             }
         }
         observed
+    }
+
+    /// Those that users bring, and what is wrong with those that the GatewayConfig names itself.
+    fn add_certificates(&self, fleet: &FleetKey, observed: &mut Observed) {
+        let report = self.report.as_ref();
+        let Some(routes) = report.and_then(|report| report.output.fleets.get(fleet)) else {
+            return;
+        };
+        let served = routes.certificates.iter().map(|one| CertificateObservation {
+            not_after: one.not_after,
+            name: format!("{}/{}", one.secret.namespace, one.secret.name),
+        });
+        observed.certificates.extend(served);
+        for finding in &routes.default_certificates {
+            if finding.severity() == Severity::Refused {
+                observed.problems.push(Problem {
+                    reason: Reason::DefaultCertificateUnusable,
+                    message: text_of(finding),
+                });
+            } else {
+                observed.routes.problems.push(problem(finding));
+            }
+        }
     }
 
     fn tier(

@@ -21,7 +21,7 @@ pub struct Permission {
 /// Everything that the operator does at run time.
 #[must_use]
 pub fn permissions() -> Vec<Permission> {
-    let fixed: [(&str, &str, &[&[&'static str]]); 11] = [
+    let fixed: [(&str, &str, &[&[&'static str]]); 12] = [
         ("", "events", &[&["get"], APPLY]),
         ("", "namespaces", &[READ]),
         // Where proxies on node ports are reached.

@@ -38,7 +38,9 @@ pub use names::{
     ChildNames, FLEET_LABEL, MANAGED_BY_LABEL, RETAINED_LABEL, TIER_LABEL, children_selector,
     labels,
 };
-pub use observed::{Observed, PodObservation, Problem, RoutesObservation, TierObservation};
+pub use observed::{
+    CertificateObservation, Observed, PodObservation, Problem, RoutesObservation, TierObservation,
+};
 pub use ports::{
     PortAllocation, RELEASED_PORTS_ANNOTATION, TIER_PORTS, TierPorts, allocate_ports,
     recorded_ports,

@@ -20,6 +20,8 @@ pub struct Observed {
     pub east_west: TierObservation,
     /// What the routes pipeline says.
     pub routes: RoutesObservation,
+    /// The certificates that the fleet serves. Order does not matter.
+    pub certificates: Vec<CertificateObservation>,
     /// What went wrong while building and applying. Order does not matter.
     pub problems: Vec<Problem>,
 }
@@ -31,6 +33,15 @@ pub struct Problem {
     pub reason: Reason,
     /// What is wrong, where, and what to do.
     pub message: String,
+}
+
+/// One certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateObservation {
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+    /// Its Secret, as `namespace/name`.
+    pub name: String,
 }
 
 /// One tier.

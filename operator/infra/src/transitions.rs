@@ -15,8 +15,8 @@ pub struct Transition {
     pub message: String,
 }
 
-/// The Events for going from `before` to `after`: one when phase or reason of Ready changed, one
-/// for each condition that came and changes nothing else. Counts that move within a message are no transition.
+/// The Events for going from `before` to `after`: one when phase or reason of Ready changed, one for each condition
+/// that changes nothing else and came, or has another reason. Counts that move within a message are no transition.
 #[must_use]
 pub fn transitions(
     before: Option<&GatewayConfigStatus>,
@@ -42,16 +42,12 @@ pub fn transitions(
         };
         events.push(Transition { event_type, reason: reason.to_owned(), message });
     }
-    let came = ConditionType::ALL.into_iter().filter(|condition_type| condition_type.is_aside());
-    for condition_type in came {
-        if before.and_then(|before| condition(before, condition_type)).is_none()
-            && let Some(found) = condition(after, condition_type).cloned()
-        {
-            events.push(Transition {
-                event_type: EventType::Warning,
-                reason: found.reason,
-                message: found.message,
-            });
+    let asides = ConditionType::ALL.into_iter().filter(|condition_type| condition_type.is_aside());
+    for aside in asides {
+        let was = before.and_then(|before| owned_reason(before, aside));
+        if let Some(is) = condition(after, aside).filter(|is| was != Some(is.reason.as_str())) {
+            let (reason, message) = (is.reason.clone(), is.message.clone());
+            events.push(Transition { event_type: EventType::Warning, reason, message });
         }
     }
     events

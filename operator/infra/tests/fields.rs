@@ -12,11 +12,11 @@ use std::{
 };
 
 use expect_test::expect_file;
-use gatefleet_crds::{GatewayConfig, manifest};
+use gatefleet_crds::{GatewayConfig, TierSpec, manifest};
 use gatefleet_infra::{
     ChannelMaterial, Desired, Operator, TierInputs, allocate_ports, desired, tier_spec,
 };
-use gatefleet_ir::Claimant;
+use gatefleet_ir::{CertificateRef, Claimant};
 use gatefleet_lower::lower_settings;
 use gatefleet_names::{Kind, ObjectKey, Tier};
 use jiff::Timestamp;
@@ -82,6 +82,7 @@ fn element(list: &str) -> Value {
     match list {
         "listeners" => json!({"name": "one", "port": 80, "protocol": "HTTP"}),
         "tolerations" => json!({}),
+        "secrets" => json!({"name": "one"}),
         _ => json!({"topologyKey": "zone"}),
     }
 }
@@ -114,6 +115,16 @@ fn config(path: &str, value: Value) -> GatewayConfig {
     .unwrap()
 }
 
+/// What the tier serves when every Secret that it names holds a certificate.
+fn default_certificates(spec: &TierSpec) -> Vec<CertificateRef> {
+    let named = spec.tls.default_certificate.iter().flat_map(|said| &said.secrets);
+    let named = named.map(|one| CertificateRef {
+        namespace: one.namespace.clone().unwrap_or_else(|| "edge".to_owned()),
+        name: one.name.clone(),
+    });
+    named.collect()
+}
+
 /// Objects and settings of the north-south tier by name.
 fn outcome(config: &GatewayConfig) -> BTreeMap<String, Value> {
     let spec = tier_spec(config, Tier::NorthSouth).unwrap();
@@ -123,7 +134,13 @@ fn outcome(config: &GatewayConfig) -> BTreeMap<String, Value> {
         object: ObjectKey::new(Kind::GatewayConfig, "edge", "prod"),
         generation: 1,
     };
-    let settings = lower_settings(&owner, spec, &config.spec.observability, &ports.ports);
+    let settings = lower_settings(
+        &owner,
+        spec,
+        &config.spec.observability,
+        &ports.ports,
+        &default_certificates(spec),
+    );
     let mut outcome: BTreeMap<String, Value> = std::iter::once(settings.tier)
         .chain(settings.access)
         .chain(settings.listeners)

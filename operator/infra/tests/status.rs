@@ -7,8 +7,8 @@ use gatefleet_crds::{
     RouteProblem, TierSpec,
 };
 use gatefleet_infra::{
-    Holding, Observed, PodObservation, Problem, RoutesObservation, TierObservation, owned_status,
-    phase_of, recheck_after, status, transitions,
+    CertificateObservation, Holding, Observed, PodObservation, Problem, RoutesObservation,
+    TierObservation, owned_status, phase_of, recheck_after, status, transitions,
 };
 use gatefleet_names::Tier;
 use jiff::{SignedDuration, Timestamp};
@@ -93,6 +93,7 @@ fn observed(step: &Step<'_>, now: Timestamp) -> Observed {
         east_west: tier(step.east_west),
         routes: RoutesObservation { selected: step.selected, ..RoutesObservation::default() },
         problems: vec![],
+        ..Observed::default()
     }
 }
 
@@ -172,7 +173,11 @@ fn trouble_is_told_in_the_words_of_the_cluster() {
 fn problems_fail_the_fleet_or_only_delay_it() {
     let calm = Step { east_west: "", ..CALM };
     let problem = |reason, message: &str| Problem { reason, message: message.to_owned() };
-    let table: [(&[Problem], &str); 5] = [
+    let table: [(&[Problem], &str); 6] = [
+        (
+            &[problem(Reason::DefaultCertificateUnusable, "Secret edge/x does not exist")],
+            "Failed False/DefaultCertificateUnusable Stalled: Secret edge/x does not exist",
+        ),
         (
             &[problem(Reason::ApplyFailed, "Deployment: timed out")],
             "Listening False/ApplyFailed Reconciling: Deployment: timed out",
@@ -298,6 +303,45 @@ fn a_status_that_will_change_by_itself_says_when_to_look_again() {
         let again = recheck_after(&fleet(1, ONE), &observed(&step, now), now);
         assert_eq!(again, expected.map(SignedDuration::from_secs), "{letters}");
     }
+}
+
+#[test]
+fn certificates_that_end_are_told_once_a_fortnight_before_and_at_the_end() {
+    let days = |days: i64| second(0) + SignedDuration::from_hours(24 * days);
+    let certificate =
+        |name: &str, not_after| CertificateObservation { not_after, name: name.to_owned() };
+    let mut config = fleet(1, ONE);
+    let at = |config: &mut GatewayConfig, now: Timestamp| {
+        let mut observed = observed(&Step { east_west: "", ..CALM }, now);
+        observed.certificates =
+            vec![certificate("shop/late", days(90)), certificate("shop/soon", days(30))];
+        let next = status(config, &observed, now);
+        let events = transitions(config.status.as_ref(), &next);
+        let events = events.into_iter().map(|event| event.reason).collect::<Vec<_>>();
+        let again = recheck_after(config, &observed, now);
+        let told = find(&next, ConditionType::CertificateExpiring).map(|told| told.message.clone());
+        assert_eq!(next.phase, Some(Phase::Listening), "nothing else changes");
+        config.status = Some(next);
+        (told, events, again)
+    };
+    let a_second_after = |wait| Some(wait + SignedDuration::from_secs(1));
+
+    let (told, _, again) = at(&mut config, second(0));
+    assert_eq!((told, again), (None, a_second_after(SignedDuration::from_hours(24 * 16))));
+    let listed = config.status.as_ref().unwrap().certificates.clone();
+    let listed: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.not_after.0)).collect();
+    assert_eq!(listed, [("shop/soon", days(30)), ("shop/late", days(90))]);
+
+    let (told, events, again) = at(&mut config, second(1) + SignedDuration::from_hours(24 * 16));
+    let expected = "the certificate in Secret shop/soon ends at 1970-01-31T00:00:00Z: renew it";
+    assert_eq!(told.as_deref(), Some(expected));
+    assert_eq!(events, ["CertificateEndsSoon"]);
+    assert_eq!(again, Some(SignedDuration::from_hours(24 * 14)));
+    assert_eq!(at(&mut config, days(20)).1, Vec::<String>::new());
+    let (told, events, _) = at(&mut config, days(30));
+    assert!(told.unwrap().contains("shop/soon expired at"));
+    assert_eq!(events, ["CertificateExpired"]);
+    assert!(at(&mut config, days(80)).0.unwrap().ends_with("(and 1 more)"));
 }
 
 /// `kubectl wait --for=condition=Listening` looks at the condition's observedGeneration.

@@ -114,6 +114,8 @@ reasons! {
     CertificateInvalid: Refused,
     /// The private key in a Secret does not belong to its certificate.
     KeyMismatch: Refused,
+    /// A reference into another namespace that no `ReferenceGrant` there allows.
+    ReferenceNotPermitted: Refused,
     /// The certificate is served, but clients will refuse it: its time is over.
     CertificateExpired: Warning,
     /// The certificate is served, but clients will refuse it: its time has not begun.

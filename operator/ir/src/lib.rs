@@ -20,7 +20,7 @@ pub use claim::{
 };
 pub use diagnostic::{Diagnostic, Reason, Severity};
 pub use listener::{
-    CertificateRef, ClientValidation, L4Claim, Listener, Protocol, Termination, TlsClaim,
+    CertificateRef, ClientValidation, KeyKind, L4Claim, Listener, Protocol, Termination, TlsClaim,
 };
 pub use merge::{Host, Merged, merge};
 pub use model::{
@@ -29,5 +29,5 @@ pub use model::{
     Match, PathMatch, PathRewrite, Policy, Redirect, Regex, Retry, Rewrite, Rule, RuleTimeouts,
     ServiceBackend, ValueCondition, ValueMatch, WeightedBackend,
 };
-pub use server_name::{MergedServerName, ServerName, merge_server_name};
+pub use server_name::{MergedServerName, NamedCertificate, ServerName, merge_server_name};
 pub use side_host::{SideHosts, redirect_host, settle_side_hosts};

@@ -73,6 +73,24 @@ pub struct CertificateRef {
     pub name: String,
 }
 
+/// Kinds of keys: clients that can check the signatures of one may not know the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// ECDSA or Ed25519: every client of this decade.
+    EllipticCurve,
+    /// RSA: every client.
+    Rsa,
+}
+
+impl std::fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::EllipticCurve => "elliptic curve",
+            Self::Rsa => "RSA",
+        })
+    }
+}
+
 /// A route below HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct L4Claim {

@@ -98,13 +98,17 @@ fn lower_termination(said: &Termination) -> v1::ListenerTls {
     }
 }
 
-/// Which certificate answers an SNI.
+/// Which certificates answer an SNI.
 #[must_use]
 pub fn lower_server_name(scope: &Scope, pattern: &HostPattern, said: &ServerName) -> Resource {
     let body = v1::ServerName {
         scope: scope.to_string(),
         pattern: Some(lower_pattern(pattern)),
-        certificates: vec![certificate_name(&said.certificate)],
+        certificates: said
+            .certificates
+            .values()
+            .map(|named| certificate_name(&named.certificate))
+            .collect(),
     };
     seal(server_name_name(scope, pattern), Body::ServerName(body))
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 use gatefleet_crds::{
     AccessLogFormat, ListenerProtocol, Observability, SourceRanges, TierSpec, TlsVersion,
 };
-use gatefleet_ir::{Claimant, Decision, Listener, Policy, Protocol, Scope, Termination};
+use gatefleet_ir::{
+    CertificateRef, Claimant, Decision, Listener, Policy, Protocol, Scope, Termination,
+};
 use gatefleet_names::{HostPattern, PortNumber};
 use gatefleet_snapshot::{
     seal,
@@ -31,13 +33,14 @@ pub struct TierSettings {
     pub unallocated: Vec<String>,
 }
 
-/// Lowers the settings of one tier, declared by `owner`.
+/// Lowers the settings of one tier, declared by `owner`, whose default certificates these are.
 #[must_use]
 pub fn lower_settings(
     owner: &Claimant,
     spec: &TierSpec,
     observability: &Observability,
     ports: &TierPorts,
+    default_certificates: &[CertificateRef],
 ) -> TierSettings {
     let mut settings = TierSettings {
         tier: lower_tier(spec, observability),
@@ -59,7 +62,7 @@ pub fn lower_settings(
                     scope: Scope::tier(),
                     advertised_port,
                     bind_port,
-                    protocol: protocol(said.protocol, spec),
+                    protocol: protocol(said.protocol, spec, default_certificates),
                     hostname: HostPattern::Any,
                     l4_routes: Vec::new(),
                     policies: access.iter().cloned().collect(),
@@ -93,11 +96,16 @@ fn networks(texts: &[String]) -> Option<Vec<IpNet>> {
     texts.iter().map(network).collect()
 }
 
-fn protocol(said: ListenerProtocol, spec: &TierSpec) -> Protocol {
+fn protocol(
+    said: ListenerProtocol,
+    spec: &TierSpec,
+    default_certificates: &[CertificateRef],
+) -> Protocol {
     match said {
         ListenerProtocol::Http => Protocol::Http,
         ListenerProtocol::Https => Protocol::Https(Termination {
             only_tls13: spec.tls.min_version == TlsVersion::Tls13,
+            default_certificates: default_certificates.to_vec(),
             ..Termination::default()
         }),
     }

@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use expect_test::expect_file;
 use gatefleet_ir::{
     Action, Addresses, AppProtocol, Backend, BackendTls, Balance, CertificateRef, Claim, Claimant,
-    ClientValidation, Diagnostic, Filter, Forward, HeaderEdit, HostSettings, L4Claim, Language,
-    Listener, Match, Merged, PathMatch, Protocol, Reason, RegexForm, Rule, RuleClaim, RuleTimeouts,
-    Scope, ServerName, ServiceBackend, Termination, TlsRedirect, WeightedBackend, merge,
+    ClientValidation, Diagnostic, Filter, Forward, HeaderEdit, HostSettings, KeyKind, L4Claim,
+    Language, Listener, Match, Merged, NamedCertificate, PathMatch, Protocol, Reason, RegexForm,
+    Rule, RuleClaim, RuleTimeouts, Scope, ServerName, ServiceBackend, Termination, TlsRedirect,
+    WeightedBackend, merge,
 };
 use gatefleet_lower::{
     lower_backend, lower_certificate, lower_host, lower_listener, lower_server_name,
@@ -71,7 +72,9 @@ impl Table {
         let certificate = CertificateRef { namespace: "shop".into(), name: "cert".into() };
         self.add(lower_certificate(&certificate, CERTIFICATE, KEY));
         let pattern = HostPattern::parse_ingress(host).unwrap();
-        let name = ServerName { certificate, claimants: [claimant("gateway", 1)].into() };
+        let claimants = [claimant("gateway", 1)].into();
+        let named = NamedCertificate { certificate, claimants };
+        let name = ServerName { certificates: [(KeyKind::Rsa, named)].into() };
         self.add(lower_server_name(scope, &pattern, &name));
     }
 

@@ -21,6 +21,8 @@ pub enum Kind {
     Service,
     /// `discovery.k8s.io/v1`
     EndpointSlice,
+    /// `gateway.networking.k8s.io/v1beta1`
+    ReferenceGrant,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Secret => "Secret",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::ReferenceGrant => "ReferenceGrant",
         }
     }
 }

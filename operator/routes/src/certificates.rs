@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use gatefleet_ir::{CertificateRef, Diagnostic, Reason, TlsClaim};
+use gatefleet_ir::{CertificateRef, Diagnostic, KeyKind, Reason, TlsClaim};
 use gatefleet_lower::lower_certificate;
 use gatefleet_names::HostPattern;
 use gatefleet_snapshot::v1::Resource;
@@ -14,7 +14,7 @@ use gatefleet_state::{ClusterState, Shelf};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
-use crate::SecretName;
+use crate::{SecretName, ServedCertificate};
 
 /// One Secret, as it was read.
 #[derive(Debug)]
@@ -91,8 +91,10 @@ impl Certificates {
         (different, count)
     }
 
-    pub(crate) fn is_usable(&self, certificate: &CertificateRef) -> bool {
-        self.resource(certificate).is_some()
+    /// `None`: it cannot be served.
+    pub(crate) fn key_kind(&self, certificate: &CertificateRef) -> Option<KeyKind> {
+        let read = self.read.get(&secret_name(certificate))?;
+        read.certificate.as_ref().map(|(certificate, _)| certificate.key_kind)
     }
 
     pub(crate) fn resource(&self, certificate: &CertificateRef) -> Option<&Arc<Resource>> {
@@ -100,16 +102,36 @@ impl Certificates {
         read.certificate.as_ref().map(|(_, resource)| resource)
     }
 
+    /// What is wrong with a Secret, whoever names it.
+    pub(crate) fn fault(&self, certificate: &CertificateRef) -> Option<(Reason, String)> {
+        let CertificateRef { namespace, name } = certificate;
+        let problem = self.read.get(&secret_name(certificate))?.problem.as_ref()?;
+        Some((problem.reason(), format!("Secret {namespace}/{name} {problem}")))
+    }
+
+    /// Those that `is_served`, the one that ends first before the others.
+    pub(crate) fn served(&self, is_served: impl Fn(&str) -> bool) -> Vec<ServedCertificate> {
+        let readable = self.read.iter().filter_map(|(secret, read)| {
+            let (certificate, resource) = read.certificate.as_ref()?;
+            let not_after = certificate.not_after;
+            is_served(&resource.name)
+                .then(|| ServedCertificate { not_after, secret: secret.clone() })
+        });
+        let mut served: Vec<ServedCertificate> = readable.collect();
+        served.sort();
+        served
+    }
+
     /// What is wrong with the certificate that `claim` names for `pattern`.
     pub(crate) fn problem(&self, pattern: &HostPattern, claim: &TlsClaim) -> Option<Diagnostic> {
-        let CertificateRef { namespace, name } = &claim.certificate;
-        let read = self.read.get(&secret_name(&claim.certificate))?;
         let tell = |reason, message: String| {
             Diagnostic::new(claim.object(), format!("{}.secretName", claim.field), reason, message)
         };
-        if let Some(problem) = &read.problem {
-            return Some(tell(problem.reason(), format!("Secret {namespace}/{name} {problem}")));
+        if let Some((reason, message)) = self.fault(&claim.certificate) {
+            return Some(tell(reason, message));
         }
+        let CertificateRef { namespace, name } = &claim.certificate;
+        let read = self.read.get(&secret_name(&claim.certificate))?;
         let (certificate, _) = read.certificate.as_ref()?;
         (*pattern != HostPattern::Any && !certificate.covers(pattern)).then(|| {
             tell(

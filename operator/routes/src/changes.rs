@@ -16,6 +16,8 @@ pub(crate) struct Changes {
     pub(crate) ingresses: BTreeSet<IngressName>,
     /// IngressClasses, GatewayConfigs or Namespaces.
     pub(crate) selection: bool,
+    /// Whether a ReferenceGrant differs.
+    pub(crate) grants: bool,
     pub(crate) services: BTreeSet<ServiceName>,
     pub(crate) secrets: BTreeSet<SecretName>,
     /// Services of which an EndpointSlice differs.
@@ -23,6 +25,11 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    /// Whether a listener or its certificates may be different.
+    pub(crate) fn concern_settings(&self) -> bool {
+        self.selection || self.grants || !self.services.is_empty() || !self.secrets.is_empty()
+    }
+
     pub(crate) fn between(before: &ClusterState, after: &ClusterState) -> Self {
         let service_name = |(namespace, name)| ServiceName { namespace, name };
         let services = after.services.changed_since(&before.services);
@@ -41,6 +48,7 @@ impl Changes {
             selection: !(after.ingress_classes.changed_since(&before.ingress_classes).is_empty()
                 && after.gateway_configs.changed_since(&before.gateway_configs).is_empty()
                 && after.namespaces.changed_since(&before.namespaces).is_empty()),
+            grants: !after.reference_grants.changed_since(&before.reference_grants).is_empty(),
             services: services.into_iter().map(service_name).collect(),
             secrets: secrets
                 .into_iter()

@@ -111,10 +111,10 @@ impl NameMemory {
     pub(crate) fn remerge(&mut self, pattern: &HostPattern, certificates: &Certificates) {
         let claims = self.speakers.values().flat_map(|speaker| &speaker.tls);
         let claims = claims.filter(|(named, _)| named == pattern).map(|(_, claim)| claim);
-        self.merged = merge_server_name(pattern, claims, |name| certificates.is_usable(name));
+        self.merged = merge_server_name(pattern, claims, |name| certificates.key_kind(name));
         self.resource = self.merged.server_name.as_ref().map(|server_name| {
             let resource = lower_server_name(&Scope::tier(), pattern, server_name);
-            let origins = origins(&server_name.claimants);
+            let origins = origins(&server_name.claimants());
             Arc::new(TierResource { resource: Arc::new(resource), origins })
         });
     }

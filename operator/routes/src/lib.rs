@@ -7,6 +7,7 @@
 mod certificates;
 mod changes;
 mod class;
+mod defaults;
 mod endpoints;
 mod host;
 mod output;
@@ -20,6 +21,7 @@ mod tier;
 
 pub use gatefleet_ir::{Diagnostic, Reason, Severity};
 pub use output::{
-    FleetRoutes, IngressOutcome, Origin, RoutesOutput, SecretName, TierResource, TierRoutes,
+    FleetRoutes, IngressOutcome, Origin, RoutesOutput, SecretName, ServedCertificate, TierResource,
+    TierRoutes,
 };
 pub use pipeline::{Options, Pipeline, PortRecord};

@@ -76,8 +76,21 @@ pub struct FleetRoutes {
     pub problems: Vec<Diagnostic>,
     /// How many problems are not listed.
     pub more_problems: u32,
+    /// What is wrong with the default certificates of its tiers; what is refused is not served.
+    pub default_certificates: Vec<Diagnostic>,
+    /// The certificates that its tiers serve, the one that ends first before the others.
+    pub certificates: Vec<ServedCertificate>,
     /// The older fleet that claims the same classes and therefore publishes their addresses.
     pub class_conflict: Option<FleetKey>,
+}
+
+/// A certificate that proxies hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServedCertificate {
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+    /// Where it lies.
+    pub secret: SecretName,
 }
 
 impl FleetRoutes {

@@ -14,9 +14,10 @@ use crate::{
     IngressOutcome, RoutesOutput, SecretName,
     certificates::{Certificates, secret_name},
     changes::{Changes, IngressName},
+    defaults::Defaults,
     endpoints::EndpointsMemory,
     selection::{Attachment, Selection},
-    settings::all_settings,
+    settings::{all_settings, declared_tiers},
     summary::{Outcome, summarise},
     tier::TierMemory,
 };
@@ -52,6 +53,7 @@ pub struct Pipeline {
     /// For which names of which tiers an Ingress wants the certificate of a Secret.
     certificate_users: BTreeMap<SecretName, BTreeSet<(TierKey, HostPattern, IngressName)>>,
     certificates: Certificates,
+    defaults: Defaults,
     endpoints: EndpointsMemory,
     tiers: BTreeMap<TierKey, TierMemory>,
     outcomes: BTreeMap<ObjectKey, Outcome>,
@@ -77,6 +79,7 @@ impl Pipeline {
             readers: BTreeMap::new(),
             certificate_users: BTreeMap::new(),
             certificates: Certificates::default(),
+            defaults: Defaults::default(),
             endpoints: EndpointsMemory::default(),
             tiers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -89,7 +92,13 @@ impl Pipeline {
         self.seen = state.clone();
         let mut touched: BTreeSet<IngressName> = changes.ingresses.clone();
         let mut translated = self.refresh_ingresses(&changes, state, &mut touched);
+        if changes.selection || changes.grants {
+            self.defaults = Defaults::compute(state);
+        }
         translated += self.refresh_certificates(&changes, state, now);
+        if changes.concern_settings() {
+            self.refresh_settings(state);
+        }
         let moved: BTreeSet<_> = changes.services.union(&changes.endpoints).cloned().collect();
         let (different, read) = self.endpoints.refresh(&moved, state);
         for tier in self.tiers.values_mut() {
@@ -132,21 +141,28 @@ impl Pipeline {
 
     /// Recomputes who selects what; answers whether anything is different.
     fn refresh_selection(&mut self, changes: &Changes, state: &ClusterState) -> bool {
-        if !changes.selection && changes.services.is_empty() {
-            return false;
-        }
-        let mut settings = all_settings(state, self.options.ports);
-        self.tiers.retain(|key, _| settings.contains_key(key));
-        for (key, settings) in std::mem::take(&mut settings) {
-            self.tiers.entry(key).or_default().set_settings(settings);
-        }
         if !changes.selection {
             return false;
+        }
+        let declared = declared_tiers(state);
+        self.tiers.retain(|key, _| declared.contains(key));
+        for key in declared {
+            self.tiers.entry(key).or_default();
         }
         let new = Selection::compute(state, &self.options.default_namespace);
         let different = new != self.selection;
         self.selection = new;
         different
+    }
+
+    /// After the certificates: listeners name those of them that can be served.
+    fn refresh_settings(&mut self, state: &ClusterState) {
+        let defaults = |tier: &TierKey| self.defaults.usable(tier, &self.certificates);
+        for (key, settings) in all_settings(state, self.options.ports, defaults) {
+            if let Some(tier) = self.tiers.get_mut(&key) {
+                tier.set_settings(settings);
+            }
+        }
     }
 
     /// Attaches one Ingress, and translates it if needed; answers whether it did.
@@ -233,7 +249,7 @@ impl Pipeline {
         state: &ClusterState,
         now: Timestamp,
     ) -> u64 {
-        let needed = self.certificate_users.keys().cloned().collect();
+        let needed = self.needed_secrets();
         let (different, read) = self.certificates.refresh(&needed, &changes.secrets, state, now);
         for secret in &different {
             for (key, pattern, _) in self.certificate_users.get(secret).into_iter().flatten() {
@@ -243,6 +259,10 @@ impl Pipeline {
             }
         }
         read
+    }
+
+    fn needed_secrets(&self) -> BTreeSet<SecretName> {
+        self.certificate_users.keys().cloned().chain(self.defaults.secrets()).collect()
     }
 
     fn assemble(&mut self, state: &ClusterState) {
@@ -308,12 +328,17 @@ impl Pipeline {
                 .iter()
                 .map(|(key, tier)| (key.clone(), Arc::clone(tier.routes())))
                 .collect(),
-            fleets: summarise(&self.selection, &self.tiers, &self.outcomes),
+            fleets: summarise(
+                &self.selection,
+                &self.tiers,
+                &self.outcomes,
+                (&self.defaults, &self.certificates),
+            ),
             ingresses: ingresses
                 .map(|(key, outcome)| (key.clone(), Arc::clone(&outcome.outcome)))
                 .collect(),
             findings: self.selection.findings.clone(),
-            secrets: self.certificate_users.keys().cloned().collect(),
+            secrets: self.needed_secrets(),
             translated,
             recheck_at: self.certificates.next_change(),
         }

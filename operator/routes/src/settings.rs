@@ -18,6 +18,7 @@ use gatefleet_state::ClusterState;
 use crate::{
     Origin, PortRecord, TierResource,
     class::tier_of,
+    defaults::Usable,
     ports::{offered_ports, recorded_ports},
     selection::fleet_of,
 };
@@ -25,16 +26,27 @@ use crate::{
 /// `tier`, `policy/tier` and `listener/…` of one tier, by name.
 pub(crate) type Settings = BTreeMap<String, Arc<TierResource>>;
 
-/// The settings of every declared tier.
+/// Every declared tier.
+pub(crate) fn declared_tiers(state: &ClusterState) -> BTreeSet<TierKey> {
+    let tiers = state.gateway_configs.iter().flat_map(|config| {
+        let fleet = fleet_of(&claimant_of(Kind::GatewayConfig, &config.metadata).object);
+        let declared = Tier::ALL.into_iter().filter(|tier| tier_of(config, *tier).is_some());
+        declared.map(|tier| fleet.tier(tier)).collect::<Vec<_>>()
+    });
+    tiers.collect()
+}
+
+/// The settings of every declared tier; `defaults` are its default certificates.
 pub(crate) fn all_settings(
     state: &ClusterState,
     record: PortRecord,
+    defaults: impl Fn(&TierKey) -> Vec<Usable>,
 ) -> BTreeMap<TierKey, Settings> {
     let mut all = BTreeMap::new();
     for config in state.gateway_configs.iter() {
         for tier in Tier::ALL {
             if let Some(spec) = tier_of(config, tier) {
-                let (key, settings) = settings(config, tier, spec, state, record);
+                let (key, settings) = settings(config, (tier, spec), state, record, &defaults);
                 all.insert(key, settings);
             }
         }
@@ -44,10 +56,10 @@ pub(crate) fn all_settings(
 
 fn settings(
     config: &GatewayConfig,
-    tier: Tier,
-    spec: &TierSpec,
+    (tier, spec): (Tier, &TierSpec),
     state: &ClusterState,
     record: PortRecord,
+    defaults: &impl Fn(&TierKey) -> Vec<Usable>,
 ) -> (TierKey, Settings) {
     let owner = claimant_of(Kind::GatewayConfig, &config.metadata);
     let key = fleet_of(&owner.object).tier(tier);
@@ -59,15 +71,17 @@ fn settings(
             .map(|listener| (listener.port, listener.port))
             .collect::<TierPorts>(),
     };
-    let lowered = lower_settings(&owner, spec, &config.spec.observability, &ports);
+    let (references, certificates): (Vec<_>, Vec<_>) = defaults(&key).into_iter().unzip();
+    let lowered = lower_settings(&owner, spec, &config.spec.observability, &ports, &references);
     let origins =
         BTreeSet::from([Origin { object: owner.object.clone(), generation: owner.generation }]);
     let offered = offered_ports(&key, &state.services);
     let listeners = lowered.listeners.into_iter().map(|listener| offer(listener, &offered));
-    let resources = std::iter::once(lowered.tier).chain(lowered.access).chain(listeners);
-    let settings = resources.map(|resource| {
+    let resources =
+        std::iter::once(lowered.tier).chain(lowered.access).chain(listeners).map(Arc::new);
+    let settings = resources.chain(certificates).map(|resource| {
         let name = resource.name.clone();
-        (name, Arc::new(TierResource { resource: Arc::new(resource), origins: origins.clone() }))
+        (name, Arc::new(TierResource { resource, origins: origins.clone() }))
     });
     (key, settings.collect())
 }

@@ -6,9 +6,12 @@ use std::{
 };
 
 use gatefleet_ir::{Diagnostic, Severity};
-use gatefleet_names::{FleetKey, ObjectKey, TierKey};
+use gatefleet_names::{FleetKey, ObjectKey, Tier, TierKey};
 
-use crate::{FleetRoutes, IngressOutcome, selection::Selection, tier::TierMemory};
+use crate::{
+    FleetRoutes, IngressOutcome, certificates::Certificates, defaults::Defaults,
+    selection::Selection, tier::TierMemory,
+};
 
 /// What became of one Ingress, and which fleets serve something of it.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(crate) fn summarise(
     selection: &Selection,
     tiers: &BTreeMap<TierKey, TierMemory>,
     outcomes: &BTreeMap<ObjectKey, Outcome>,
+    (defaults, certificates): (&Defaults, &Certificates),
 ) -> BTreeMap<FleetKey, Arc<FleetRoutes>> {
     let mut counts: BTreeMap<&FleetKey, Counts<'_>> =
         tiers.keys().map(|key| (&key.fleet, Counts::default())).collect();
@@ -38,6 +42,11 @@ pub(crate) fn summarise(
         let mut summary = counts.finish();
         summary.selected = selection.selected.get(fleet).cloned().unwrap_or_default();
         summary.class_conflict = selection.conflicts.get(fleet).cloned();
+        summary.default_certificates = defaults.findings(fleet, certificates);
+        let of_fleet = Tier::ALL.map(|tier| tiers.get(&fleet.tier(tier)));
+        let routes = || of_fleet.into_iter().flatten().map(TierMemory::routes);
+        summary.certificates =
+            certificates.served(|name| routes().any(|tier| tier.resources.contains_key(name)));
         (fleet.clone(), Arc::new(summary))
     });
     fleets.collect()

@@ -142,11 +142,11 @@ impl TierMemory {
         }
         for name in self.server_names.values() {
             assembly.add(name.resource.as_ref());
-            let server_name = name.merged.server_name.as_ref();
-            if let Some((server_name, resource)) =
-                server_name.and_then(|one| Some((one, certificates.resource(&one.certificate)?)))
-            {
-                assembly.share(resource, &origins(&server_name.claimants));
+            let server_name = name.merged.server_name.iter();
+            for named in server_name.flat_map(|one| one.certificates.values()) {
+                if let Some(resource) = certificates.resource(&named.certificate) {
+                    assembly.share(resource, &origins(&named.claimants));
+                }
             }
         }
         let resources = assembly.resources;
@@ -173,10 +173,12 @@ impl TierMemory {
             let Some(memory) = self.server_names.get(pattern) else { continue };
             report.tell(&memory.merged.diagnostics, object);
             let Some(server_name) = &memory.merged.server_name else { continue };
-            if server_name.claimants.iter().any(|claimant| claimant.object == *object) {
-                report.serves = true;
-                report.resources.insert(server_name_name(&scope, pattern));
-                report.resources.insert(certificate_name(&server_name.certificate));
+            for named in server_name.certificates.values() {
+                if named.claimants.iter().any(|claimant| claimant.object == *object) {
+                    report.serves = true;
+                    report.resources.insert(server_name_name(&scope, pattern));
+                    report.resources.insert(certificate_name(&named.certificate));
+                }
             }
         }
         report

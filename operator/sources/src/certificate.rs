@@ -1,13 +1,14 @@
 //! Certificates in Secrets of type `kubernetes.io/tls`.
 
 use crate::private_key::public_half;
-use gatefleet_ir::Reason;
+use gatefleet_ir::{KeyKind, Reason};
 use gatefleet_names::{HostPattern, Hostname};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::{
     extensions::GeneralName,
+    oid_registry::OID_PKCS1_RSAENCRYPTION,
     prelude::{FromDer, X509Certificate},
 };
 
@@ -24,6 +25,8 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// Until when the leaf is valid.
     pub not_after: Timestamp,
+    /// Which clients can check it.
+    pub key_kind: KeyKind,
 }
 
 impl Certificate {
@@ -134,8 +137,8 @@ pub fn read_certificate(secret: Option<&Secret>) -> Result<Certificate, Certific
     if half != leaf.public_key {
         return Err(CertificateProblem::Mismatch);
     }
-    let Leaf { names, not_before, not_after, .. } = leaf;
-    Ok(Certificate { chain, private_key, names, not_before, not_after })
+    let Leaf { names, not_before, not_after, key_kind, .. } = leaf;
+    Ok(Certificate { chain, private_key, names, not_before, not_after, key_kind })
 }
 
 fn text(secret: &Secret, key: &'static str) -> Result<String, CertificateProblem> {
@@ -161,6 +164,7 @@ struct Leaf {
     public_key: Vec<u8>,
     not_before: Timestamp,
     not_after: Timestamp,
+    key_kind: KeyKind,
 }
 
 fn parse_leaf(leaf: &CertificateDer<'_>) -> Result<Leaf, CertificateProblem> {
@@ -176,11 +180,14 @@ fn parse_leaf(leaf: &CertificateDer<'_>) -> Result<Leaf, CertificateProblem> {
     let moment = |time: x509_parser::time::ASN1Time| {
         Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::MAX)
     };
+    let is_rsa = parsed.public_key().algorithm.algorithm == OID_PKCS1_RSAENCRYPTION;
+    let key_kind = if is_rsa { KeyKind::Rsa } else { KeyKind::EllipticCurve };
     Ok(Leaf {
         names: names.collect(),
         public_key: parsed.public_key().subject_public_key.data.to_vec(),
         not_before: moment(validity.not_before),
         not_after: moment(validity.not_after),
+        key_kind,
     })
 }
 

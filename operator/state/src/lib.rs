@@ -6,10 +6,12 @@
 //! that is not there is answered with `None`, which readers remember just like an object. It must not
 //! interpret what it holds.
 
+mod grant;
 mod manifest;
 mod shelf;
 mod state;
 
+pub use grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};
 pub use manifest::ManifestError;
 pub use shelf::{Shelf, is_same};
 pub use state::{ClusterState, service_of};

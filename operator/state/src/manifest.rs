@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::ClusterState;
+use crate::{ClusterState, ReferenceGrant};
 
 /// Why a manifest is no object.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,9 @@ impl ClusterState {
             }
             "Namespace" => self.namespaces.put(parse::<Namespace>(manifest, Kind::Namespace)?),
             "Secret" => self.secrets.put(namespaced::<Secret>(manifest, Kind::Secret)?),
+            "ReferenceGrant" => self
+                .reference_grants
+                .put(namespaced::<ReferenceGrant>(manifest, Kind::ReferenceGrant)?),
             "Service" => self.services.put(namespaced::<Service>(manifest, Kind::Service)?),
             "EndpointSlice" => {
                 let (key, slice) = namespaced::<EndpointSlice>(manifest, Kind::EndpointSlice)?;

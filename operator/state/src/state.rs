@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     networking::v1::{Ingress, IngressClass},
 };
 
-use crate::Shelf;
+use crate::{ReferenceGrant, Shelf};
 
 /// Label of an EndpointSlice that names its Service (`discovery.k8s.io/v1`).
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -27,6 +27,8 @@ pub struct ClusterState {
     pub ingress_classes: Shelf<IngressClass>,
     /// `v1`, cluster-scoped
     pub namespaces: Shelf<Namespace>,
+    /// `gateway.networking.k8s.io/v1beta1`; empty where Gateway API is not installed
+    pub reference_grants: Shelf<ReferenceGrant>,
     /// `v1`: only those that routes name (see `RoutesOutput::secrets`)
     pub secrets: Shelf<Secret>,
     /// `v1`

@@ -24,6 +24,8 @@ pub(crate) trait Sink<K>: Send {
     fn step(&mut self, step: Step<K>, version: String);
     /// The API server did not answer, or said no: the first time of each streak.
     fn failing(&mut self, error: &kube::Error);
+    /// The same, every time.
+    fn failed(&mut self, _error: &kube::Error) {}
     /// Whether somebody still wants to know.
     fn is_open(&self) -> bool;
 }
@@ -72,6 +74,7 @@ pub(crate) async fn follow<K: Watched>(api: Api<Guarded<K>>, scope: Scope, mut s
                 continue;
             }
             End::Failed(error) => {
+                sink.failed(&error);
                 if backoff.failures() == 0 {
                     sink.failing(&error);
                 }

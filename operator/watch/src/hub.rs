@@ -7,6 +7,7 @@ use std::{
 };
 
 use gatefleet_crds::GatewayConfig;
+use gatefleet_state::ReferenceGrant;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -171,6 +172,7 @@ impl Store {
         self.follow_kind::<Ingress>(Scope::All);
         self.follow_kind::<IngressClass>(Scope::All);
         self.follow_kind::<Namespace>(Scope::All);
+        self.follow_optional::<ReferenceGrant>();
         self.follow_kind::<Service>(Scope::All);
         self.follow_kind::<EndpointSlice>(Scope::All);
         self.follow_kind::<Pod>(Scope::Own);
@@ -186,6 +188,13 @@ impl Store {
         let sink = self.sink::<K>(scope.clone());
         self.missing.insert(sink.kind.clone());
         self.tasks.spawn(follow::<K>(Api::all(self.client.clone()), scope, sink));
+    }
+
+    /// A kind that others define: without its definition there are no objects of it.
+    fn follow_optional<K: Watched>(&mut self) {
+        let sink = MayBeAbsent(self.sink::<K>(Scope::All));
+        self.missing.insert(sink.0.kind.clone());
+        self.tasks.spawn(follow::<K>(Api::all(self.client.clone()), Scope::All, sink));
     }
 
     fn sink<K: Watched>(&self, scope: Scope) -> ToHub {
@@ -296,4 +305,35 @@ impl<K: Watched> Sink<K> for ToHub {
             self.send(String::new(), Box::new(move |view| view.answered.insert(name)));
         }
     }
+}
+
+/// As [`ToHub`], for a kind that the API server may not know.
+struct MayBeAbsent(ToHub);
+
+impl<K: Watched> Sink<K> for MayBeAbsent {
+    fn is_open(&self) -> bool {
+        Sink::<K>::is_open(&self.0)
+    }
+
+    fn step(&mut self, step: Step<K>, version: String) {
+        self.0.step(step, version);
+    }
+
+    fn failing(&mut self, error: &kube::Error) {
+        if !is_not_for_us(error) {
+            Sink::<K>::failing(&mut self.0, error);
+        }
+    }
+
+    /// What permits something then permits nothing.
+    fn failed(&mut self, error: &kube::Error) {
+        if is_not_for_us(error) {
+            self.step(Step::<K>::Listed(Vec::new()), String::new());
+        }
+    }
+}
+
+/// Not defined, or not to be read by us.
+fn is_not_for_us(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404 || status.code == 403)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use gatefleet_crds::GatewayConfig;
 use gatefleet_infra::MANAGED_BY_LABEL;
-use gatefleet_state::{ClusterState, Shelf, is_same};
+use gatefleet_state::{ClusterState, ReferenceGrant, Shelf, is_same};
 use k8s_openapi::{
     api::{
         core::v1::{Namespace, Pod, Secret, Service},
@@ -79,6 +79,7 @@ watched! {
     Ingress => state.ingresses;
     IngressClass => state.ingress_classes;
     Namespace => state.namespaces;
+    ReferenceGrant => state.reference_grants;
     Secret => state.secrets;
     Service => state.services;
     Pod => children.pods;

@@ -38,7 +38,9 @@ the controller that it will replace; `publishAddresses` names the addresses of a
 - A broken backend answers 503 for exactly its requests; nothing that is wrong with one object touches another one.
 - A host with a `tls` entry redirects plaintext requests (308), even if its Secret is broken, except below
   `/.well-known/acme-challenge`.
-- Of several certificates for one name that of the oldest Ingress with a usable one holds.
+- Of several certificates for one name that of the oldest Ingress with a usable one holds; beside it, of the same namespace, the oldest
+  with a key of the other kind (elliptic curve, RSA), and each client gets the one that it can check. A name without a certificate gets
+  `tls.defaultCertificate` of the tier.
 
 ## Where this differs from ingress-nginx
 

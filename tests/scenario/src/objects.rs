@@ -12,6 +12,8 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("GatewayConfig", "gatefleet.dev", "v1alpha1", "gatewayconfigs", true),
     ("Ingress", "networking.k8s.io", "v1", "ingresses", true),
     ("IngressClass", "networking.k8s.io", "v1", "ingressclasses", false),
+    ("ReferenceGrant", "gateway.networking.k8s.io", "v1beta1", "referencegrants", true),
+    ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
     ("Deployment", "apps", "v1", "deployments", true),
     ("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", true),
     ("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", true),

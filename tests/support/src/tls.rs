@@ -17,7 +17,11 @@ use rustls::{
 
 /// Checks that the peer holds the key of its certificate, and nothing else.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Anybody {
+    provider: Arc<CryptoProvider>,
+    /// What it says that it can check.
+    schemes: Vec<SignatureScheme>,
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -41,7 +45,7 @@ impl ServerCertVerifier for Anybody {
             message,
             certificate,
             signed,
-            &self.0.signature_verification_algorithms,
+            &self.provider.signature_verification_algorithms,
         )
     }
 
@@ -55,12 +59,12 @@ impl ServerCertVerifier for Anybody {
             message,
             certificate,
             signed,
-            &self.0.signature_verification_algorithms,
+            &self.provider.signature_verification_algorithms,
         )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }
 
@@ -83,12 +87,32 @@ pub fn leaf_by(
     name: &str,
     versions: &[&'static SupportedProtocolVersion],
 ) -> io::Result<CertificateDer<'static>> {
+    let all = aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes();
+    shake_hands(address, name, versions, all)
+}
+
+/// The same to a client that can check signatures of RSA keys only.
+///
+/// # Errors
+///
+/// When the handshake fails; the message holds the alert.
+pub fn leaf_by_rsa(address: SocketAddr, name: &str) -> io::Result<CertificateDer<'static>> {
+    let schemes = [SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256];
+    shake_hands(address, name, ALL_VERSIONS, schemes.to_vec())
+}
+
+fn shake_hands(
+    address: SocketAddr,
+    name: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    schemes: Vec<SignatureScheme>,
+) -> io::Result<CertificateDer<'static>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(Anybody { provider, schemes }))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;

@@ -66,6 +66,10 @@ impl<'a> Fleet<'a> {
             (ConditionType::ConfigurationStale, self.stale(now)),
             (ConditionType::AutoscalerInactive, self.autoscaler_inactive(now)),
             (ConditionType::Overridden, self.overridden()),
+            (
+                ConditionType::CertificateExpiring,
+                super::certificates::expiring(&self.observed.certificates, now),
+            ),
         ]
         .into_iter()
         .filter_map(|(condition_type, finding)| Some((condition_type, finding?)))
@@ -106,7 +110,7 @@ impl<'a> Fleet<'a> {
             None => Finding::new(
                 true,
                 Reason::CertificatesIssued,
-                "every tier has its identity towards the operator",
+                "every tier has its identity towards the operator, and its default certificates",
             ),
         }
     }

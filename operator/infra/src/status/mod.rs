@@ -1,5 +1,6 @@
 //! What is observed, as the status of a `GatewayConfig`.
 
+mod certificates;
 mod finding;
 mod fleet;
 mod tier;
@@ -47,6 +48,7 @@ pub fn status(config: &GatewayConfig, observed: &Observed, now: Timestamp) -> Ga
         conditions,
         north_south,
         east_west,
+        certificates: certificates::listed(&observed.certificates),
         routes: Some(routes_status(&observed.routes)),
     }
 }
@@ -67,7 +69,8 @@ pub fn recheck_after(
         let waited = now.duration_since(view.cannot_scale()?.since);
         (waited < SCALING_STARTS_WITHIN).then(|| SCALING_STARTS_WITHIN - waited)
     });
-    waits.chain(scaling).min()
+    let certificates = certificates::next_change(&observed.certificates, now);
+    waits.chain(scaling).chain(certificates).min()
 }
 
 /// The conditions in one word. Total: any list of conditions has a phase.

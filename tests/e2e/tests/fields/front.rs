@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use gatefleet_test_support::{raw, tls::leaf_by};
+use gatefleet_test_support::{
+    raw,
+    tls::{leaf, leaf_by, leaf_by_rsa},
+};
 use gatefleet_tests_e2e::{Alone, HOST};
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
@@ -33,6 +36,43 @@ fn the_oldest_version_of_tls_is_the_one_declared() {
             assert!(error.to_string().contains("ProtocolVersion"), "{error}");
         }
     }
+}
+
+/// A Secret with a certificate for `host` and a key of this kind, and the certificate.
+fn certificate(
+    secret: &str,
+    host: &str,
+    kind: &'static rcgen::SignatureAlgorithm,
+) -> (Value, Vec<u8>) {
+    let key = rcgen::KeyPair::generate_for(kind).unwrap();
+    let signed = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key);
+    let signed = signed.unwrap();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": secret, "namespace": "default"},
+        "stringData": {"tls.crt": signed.pem(), "tls.key": key.serialize_pem()},
+    });
+    (secret, signed.der().to_vec())
+}
+
+#[test]
+fn names_without_a_certificate_get_the_default_one_of_a_kind_that_the_client_knows() {
+    let [secret, ingress] = with_certificate();
+    let (elliptic, modern) = certificate("elliptic", "*.test", &rcgen::PKCS_ECDSA_P256_SHA256);
+    let (rsa, old) = certificate("rsa", "*.test", &rcgen::PKCS_RSA_SHA256);
+    let objects = [secret, ingress, elliptic, rsa];
+    let secrets = json!([{"name": "rsa"}, {"name": "elliptic"}]);
+    let spec = json!({"northSouth": {"tls": {"defaultCertificate": {"secrets": secrets}}}});
+    let proxy = Alone::start(spec, &objects, None);
+    let shown = |name| leaf(proxy.at(8443), name).unwrap().to_vec();
+    assert_eq!(shown("other.test"), modern);
+    assert_eq!(leaf_by_rsa(proxy.at(8443), "other.test").unwrap().to_vec(), old);
+    let own = shown(HOST);
+    assert!(own != modern && own != old, "a host with a certificate of its own keeps it");
+
+    let proxy = Alone::start(json!({"northSouth": {}}), &objects, None);
+    let refused = leaf(proxy.at(8443), "other.test").unwrap_err().to_string();
+    assert!(refused.contains("UnrecognisedName"), "{refused}");
 }
 
 #[test]
