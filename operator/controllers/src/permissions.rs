@@ -21,7 +21,7 @@ pub struct Permission {
 /// Everything that the operator does at run time.
 #[must_use]
 pub fn permissions() -> Vec<Permission> {
-    let fixed: [(&str, &str, &[&[&'static str]]); 12] = [
+    let fixed: [(&str, &str, &[&[&'static str]]); 13] = [
         ("", "events", &[&["get"], APPLY]),
         ("", "namespaces", &[READ]),
         // Where proxies on node ports are reached.
@@ -31,6 +31,7 @@ pub fn permissions() -> Vec<Permission> {
         ("coordination.k8s.io", "leases", &[&["get", "list"], APPLY]),
         ("discovery.k8s.io", "endpointslices", &[READ]),
         ("gatefleet.dev", "gatewayconfigs", &[READ]),
+        ("gateway.networking.k8s.io", "referencegrants", &[READ]),
         // Owner references that block the owner's deletion (admission plugin OwnerReferencesPermissionEnforcement).
         ("gatefleet.dev", "gatewayconfigs/finalizers", &[&["update"]]),
         ("gatefleet.dev", "gatewayconfigs/status", &[&["patch"]]),

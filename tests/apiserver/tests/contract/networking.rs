@@ -8,6 +8,7 @@ cases![
     services_get_addresses,
     services_keep_what_they_got,
     fields_go_with_the_type_of_a_service,
+    a_service_that_is_no_load_balancer_any_more_loses_its_fields,
     node_ports,
     node_ports_follow_the_names_of_ports,
     ingresses,
@@ -110,6 +111,11 @@ async fn fields_go_with_the_type_of_a_service(c: Context) {
         let refused = c.post(&path, &service("x", spec.clone())).await.refused(422, "Invalid");
         assert!(refused.contains(expected), "{spec}: {refused}");
     }
+}
+
+async fn a_service_that_is_no_load_balancer_any_more_loses_its_fields(c: Context) {
+    let path = c.core("services");
+    let one = json!([{"port": 80}]);
     let made = c
         .post(&path, &service("a", json!({"type": "LoadBalancer", "loadBalancerClass": "a/b", "externalTrafficPolicy": "Local", "ports": one})))
         .await
