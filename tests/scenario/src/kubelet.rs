@@ -124,6 +124,12 @@ impl Kubelet {
     async fn run_pod(&self, pod: &Pod) -> Result<(), kube::Error> {
         let namespace = pod.namespace().unwrap_or_default();
         let uid = pod.uid().unwrap_or_default();
+        if pod.metadata.deletion_timestamp.is_some() {
+            // A pod on a node goes when its kubelet says that it has ended.
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+            let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+            return pods.delete(&pod.name_any(), &now).await.map(drop);
+        }
         let spec = serde_json::to_value(&pod.spec).unwrap();
         let volume = |pointer: &str| {
             let volumes = spec["volumes"].as_array().into_iter().flatten();
