@@ -386,6 +386,17 @@ impl Reason {
             Self::ConfigurationRefused => {
                 "A live proxy refuses the tier's settings or one of its listeners; the message has its reason. It goes on serving the last good ones."
             }
+            Self::ProxyWithoutStream
+            | Self::FieldOverridden
+            | Self::AutoscalerInactive
+            | Self::CertificateEndsSoon
+            | Self::CertificateExpired => self.meaning_by_the_way(),
+        }
+    }
+
+    /// Of those that stand on a condition of their own and change nothing else.
+    const fn meaning_by_the_way(self) -> &'static str {
+        match self {
             Self::ProxyWithoutStream => {
                 "A ready proxy has had no stream to the operator for 30 seconds. It serves what it holds, but learns of no change."
             }
@@ -401,6 +412,7 @@ impl Reason {
             Self::CertificateExpired => {
                 "A certificate that the fleet serves has ended; clients refuse it. The message names the Secret."
             }
+            _ => "",
         }
     }
 

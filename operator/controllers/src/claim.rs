@@ -3,9 +3,10 @@
 //! Every installation keeps a Lease in its own namespace. Whoever has held one for longer goes on; another one says so and
 //! ends. Replicas of one installation share its Lease. Clocks that differ by less than the Lease's duration do no harm.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::time::Duration;
 
-use gatefleet_apply::{Refusal, WriteError, Writer};
+use gatefleet_apply::{Applied, Refusal, WriteError, Writer};
+use gatefleet_state::Watched;
 use gatefleet_watch::{Backoff, MANAGED_BY};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -25,42 +26,6 @@ const NAMESPACES_ANNOTATION: &str = "gatefleet.dev/watched-namespaces";
 /// Unrenewed for so long, a claim counts no more.
 const DURATION: SignedDuration = SignedDuration::from_secs(30);
 const RENEWAL: Duration = Duration::from_secs(10);
-
-/// What an installation watches.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Watched {
-    /// The whole cluster.
-    #[default]
-    All,
-    /// These namespaces.
-    Only(BTreeSet<String>),
-}
-
-impl fmt::Display for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all namespaces"),
-            Self::Only(names) => {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                write!(f, "namespace {}", names.join(", "))
-            }
-        }
-    }
-}
-
-impl Watched {
-    /// What both watch; `None`: nothing.
-    fn shared(&self, other: &Self) -> Option<Self> {
-        match (self, other) {
-            (Self::All, other) => Some(other.clone()),
-            (some, Self::All) => Some(some.clone()),
-            (Self::Only(one), Self::Only(other)) => {
-                let both: BTreeSet<String> = one.intersection(other).cloned().collect();
-                (!both.is_empty()).then_some(Self::Only(both))
-            }
-        }
-    }
-}
 
 /// The claim of one installation.
 pub(crate) struct Claim {
@@ -118,17 +83,19 @@ impl Claim {
             until: now,
         };
         let lease = serde_json::to_value(ours.lease()).unwrap_or_default();
-        self.writer.apply(&resource, lease, None).await?;
+        let written = self.writer.apply(&resource, lease, None).await?;
         let all = self.writer.list(&resource, &format!("{CLAIM_LABEL}=true")).await?;
         let others = all.iter().filter_map(|lease| Staked::of(&lease.clone().try_parse().ok()?));
-        match ours.first_before(others, now) {
-            Some((namespace, shared)) => Err(Failure::Contested(Error::Contested {
-                watched: self.watched.to_string(),
-                shared: shared.to_string(),
-                namespace,
-            })),
-            None => Ok(()),
+        let Some((namespace, shared)) = ours.first_before(others, now) else { return Ok(()) };
+        // A claim that nobody stands behind would keep others away, too.
+        if let Applied::Written(written) = written {
+            self.writer.delete(&resource, &written.metadata).await?;
         }
+        Err(Failure::Contested(Error::Contested {
+            watched: self.watched.to_string(),
+            shared: shared.to_string(),
+            namespace,
+        }))
     }
 }
 

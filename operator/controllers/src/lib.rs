@@ -25,6 +25,7 @@ mod sent;
 mod translate;
 
 pub use events::{KnownEvent, known_events};
+pub use gatefleet_state::Watched;
 pub use options::{Options, Pace};
 pub use permissions::{Permission, permissions};
 pub use run::{Error, run};

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use gatefleet_state::Watched;
+
 /// Settings of the whole operator.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -18,6 +20,8 @@ pub struct Options {
     pub proxy_image: String,
     /// Where `IngressClass` parameters of scope `Cluster` find their `GatewayConfig`. Default `default`.
     pub default_namespace: String,
+    /// Whose fleets, Ingresses and Services are served. Default all namespaces.
+    pub watched: Watched,
     /// The identity of this replica, as proxies and event readers see it. Default `gatefleet`.
     pub replica: String,
     /// How patient the loops are.
@@ -56,6 +60,7 @@ impl Default for Options {
             status_address: None,
             proxy_image: "gatefleet-proxy:dev".to_owned(),
             default_namespace: "default".to_owned(),
+            watched: Watched::All,
             replica: "gatefleet".to_owned(),
             pace: Pace::default(),
         }

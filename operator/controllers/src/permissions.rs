@@ -1,4 +1,4 @@
-//! What the operator must be allowed to do. Whoever writes its ClusterRole, or asks whether it fits, reads it here;
+//! What the operator must be allowed to do. Whoever writes its `ClusterRole`, or asks whether it fits, reads it here;
 //! the scenario stories hold every request of the operator against it.
 
 use gatefleet_infra::ChildKind;
@@ -28,7 +28,7 @@ pub fn permissions() -> Vec<Permission> {
         ("", "nodes", &[&["get"]]),
         ("", "pods", &[READ]),
         // The claim of this installation, and those of others.
-        ("coordination.k8s.io", "leases", &[&["get", "list"], APPLY]),
+        ("coordination.k8s.io", "leases", &[&["get", "list", "delete"], APPLY]),
         ("discovery.k8s.io", "endpointslices", &[READ]),
         ("gatefleet.dev", "gatewayconfigs", &[READ]),
         ("gateway.networking.k8s.io", "referencegrants", &[READ]),

@@ -12,13 +12,14 @@ use gatefleet_apply::{Events, WriteError, Writer};
 use gatefleet_crds::GatewayConfig;
 use gatefleet_distribute::{AuthorityError, ChannelAuthority, Publisher, Replica};
 use gatefleet_infra::Operator;
+use gatefleet_state::Watched;
 use gatefleet_watch::{Backoff, Debounce, Hub, View};
 use kube::{Api, Client, api::ListParams};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Options, Pace,
-    claim::{Claim, Watched},
+    claim::Claim,
     fleets::Fleets,
     health::{self, Health, Metric},
     identity,
@@ -57,7 +58,7 @@ pub enum Error {
     },
     /// Another Gatefleet was there first.
     #[error(
-        "watch {watched}: the Gatefleet in namespace {namespace} already serves {shared}; uninstall one of the two (a Gatefleet that is gone is forgotten after 30 seconds)"
+        "watch {watched}: the Gatefleet in namespace {namespace} already serves {shared}; uninstall one of the two, or give them namespaces of their own (--watch-namespaces); one that is gone is forgotten after 30 seconds"
     )]
     Contested {
         /// What this one was to watch.
@@ -87,11 +88,11 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         Some(address) => Some(bind("health and metrics", address).await?),
         None => None,
     };
-    greet(&client).await?;
+    greet(&client, &options.watched).await?;
     let claim = Claim {
         writer: Writer::new(client.clone(), "gatefleet-claim"),
         namespace: options.default_namespace.clone(),
-        watched: Watched::All,
+        watched: options.watched.clone(),
     };
     claim.stake().await?;
     let infra = Writer::new(client.clone(), "gatefleet-infra");
@@ -138,7 +139,11 @@ struct Loops {
 impl Loops {
     fn new(client: Client, options: &Options, tools: Arc<Tools>) -> Self {
         let Pace { quiet, longest, .. } = options.pace;
-        let (watches, hub) = gatefleet_watch::watches(client.clone(), Debounce { quiet, longest });
+        let (watches, hub) = gatefleet_watch::watches(
+            client.clone(),
+            Debounce { quiet, longest },
+            options.watched.clone(),
+        );
         let (reports_in, reports) = watch::channel(None);
         let (publisher, sent) = (tools.publisher.clone(), Sent::default());
         let (views, holdings) = (watches.views.clone(), publisher.holdings());
@@ -174,6 +179,7 @@ impl Loops {
                     default_namespace: options.default_namespace.clone(),
                     ports: gatefleet_routes::PortRecord::Service,
                 },
+                watched: options.watched.clone(),
                 reports: reports_in,
                 sent,
             },
@@ -217,8 +223,15 @@ async fn bind(purpose: &'static str, address: SocketAddr) -> Result<TcpListener,
 const NO_ADDRESS_FAMILY: i32 = 97;
 
 /// Waits until the API server answers, and finds out at once what would never work.
-async fn greet(client: &Client) -> Result<(), Error> {
-    let api: Api<GatewayConfig> = Api::all(client.clone());
+async fn greet(client: &Client, watched: &Watched) -> Result<(), Error> {
+    let first = match watched {
+        Watched::All => None,
+        Watched::Only(names) => names.first(),
+    };
+    let api: Api<GatewayConfig> = match first {
+        None => Api::all(client.clone()),
+        Some(name) => Api::namespaced(client.clone(), name),
+    };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     loop {
         match api.list_metadata(&ListParams::default().limit(1)).await {

@@ -11,6 +11,7 @@ use gatefleet_infra::ChildNames;
 use gatefleet_names::{Tier, TierKey};
 use gatefleet_routes::{Pipeline, RoutesOutput, TierRoutes};
 use gatefleet_snapshot::v1::Watermark;
+use gatefleet_state::Watched;
 use gatefleet_watch::{View, Watches};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
@@ -31,6 +32,7 @@ pub(crate) struct Translator {
     pub(crate) watches: Watches,
     pub(crate) publisher: Publisher,
     pub(crate) options: gatefleet_routes::Options,
+    pub(crate) watched: Watched,
     pub(crate) reports: watch::Sender<Option<Arc<Report>>>,
     pub(crate) sent: Sent,
 }
@@ -39,7 +41,7 @@ impl Translator {
     /// Translates and publishes as long as there are views.
     pub(crate) async fn run(self) {
         let mut views = self.watches.views.clone();
-        let mut pipeline = Some(Pipeline::new(self.options.clone()));
+        let mut pipeline = Some(self.pipeline());
         let mut published = BTreeMap::new();
         let mut waiting_since = None;
         let mut wake_at = None;
@@ -70,13 +72,17 @@ impl Translator {
         }
     }
 
+    fn pipeline(&self) -> Pipeline {
+        Pipeline::new(self.options.clone()).within(self.watched.clone())
+    }
+
     /// Off the runtime's threads: a first translation of thousands of objects takes a while.
     async fn translate(
         &self,
         pipeline: Option<Pipeline>,
         view: Arc<View>,
     ) -> Option<(Pipeline, RoutesOutput)> {
-        let mut pipeline = pipeline.unwrap_or_else(|| Pipeline::new(self.options.clone()));
+        let mut pipeline = pipeline.unwrap_or_else(|| self.pipeline());
         let run = tokio::task::spawn_blocking(move || {
             let output = pipeline.update(&view.state, Timestamp::now());
             (pipeline, output)

@@ -3,7 +3,7 @@
 use gatefleet_crds::GatewayConfig;
 use gatefleet_ir::{Diagnostic, Reason};
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
-use gatefleet_state::Shelf;
+use gatefleet_state::{Shelf, Watched};
 use k8s_openapi::api::networking::v1::{IngressClass, IngressClassParametersReference};
 
 /// `spec.controller` of our classes: this, a slash and the tier.
@@ -18,6 +18,8 @@ const IS_DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
 pub(crate) enum ClassOutcome {
     /// It belongs to another controller.
     Foreign,
+    /// It names a fleet of a namespace that is not watched.
+    Elsewhere,
     /// It is ours and has no parameters: a finding, unless a GatewayConfig claims it by name.
     Plain(Option<Diagnostic>),
     /// It is ours, and what its parameters name is not there.
@@ -46,6 +48,7 @@ pub(crate) fn resolve_class(
     class: &IngressClass,
     configs: &Shelf<GatewayConfig>,
     default_namespace: &str,
+    watched: &Watched,
 ) -> ClassOutcome {
     let object =
         ObjectKey::new(Kind::IngressClass, "", class.metadata.name.as_deref().unwrap_or_default());
@@ -85,6 +88,7 @@ pub(crate) fn resolve_class(
         }
     };
     match configs.get(&fleet.namespace, &fleet.name) {
+        None if !watched.contains(&fleet.namespace) => ClassOutcome::Elsewhere,
         None => {
             let message =
                 format!("GatewayConfig {fleet} does not exist: create it or correct the reference");

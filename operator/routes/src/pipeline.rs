@@ -7,7 +7,7 @@ use std::{
 
 use gatefleet_names::{HostPattern, Kind, ObjectKey, TierKey};
 use gatefleet_sources::{ServiceName, Translation, translate_ingress};
-use gatefleet_state::ClusterState;
+use gatefleet_state::{ClusterState, Watched};
 use jiff::Timestamp;
 
 use crate::{
@@ -45,6 +45,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Pipeline {
     options: Options,
+    /// Fleets of other namespaces are nobody's business here.
+    watched: Watched,
     seen: ClusterState,
     selection: Selection,
     ingresses: BTreeMap<IngressName, IngressMemory>,
@@ -73,6 +75,7 @@ impl Pipeline {
     pub fn new(options: Options) -> Self {
         Self {
             options,
+            watched: Watched::All,
             seen: ClusterState::default(),
             selection: Selection::default(),
             ingresses: BTreeMap::new(),
@@ -84,6 +87,12 @@ impl Pipeline {
             tiers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         }
+    }
+
+    /// For states that hold the objects of these namespaces only: what names a fleet elsewhere is left to who sees it.
+    #[must_use]
+    pub fn within(self, watched: Watched) -> Self {
+        Self { watched, ..self }
     }
 
     /// Computes what follows from `state` at time `now`.
@@ -149,7 +158,7 @@ impl Pipeline {
         for key in declared {
             self.tiers.entry(key).or_default();
         }
-        let new = Selection::compute(state, &self.options.default_namespace);
+        let new = Selection::compute(state, &self.options.default_namespace, &self.watched);
         let different = new != self.selection;
         self.selection = new;
         different

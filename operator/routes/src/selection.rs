@@ -6,7 +6,7 @@ use gatefleet_crds::{GatewayConfig, IngressSpec};
 use gatefleet_ir::{Claimant, Diagnostic, Reason};
 use gatefleet_names::{FleetKey, Kind, ObjectKey, Tier, TierKey};
 use gatefleet_sources::{claimant_of, class_of};
-use gatefleet_state::{ClusterState, Shelf};
+use gatefleet_state::{ClusterState, Shelf, Watched};
 use k8s_openapi::api::{
     core::v1::Namespace,
     networking::v1::{Ingress, IngressClass},
@@ -22,6 +22,8 @@ const NGINX: &str = "nginx";
 pub(crate) struct Selection {
     /// Classes whose parameters name a fleet; `None`: they miss it.
     by_parameters: BTreeMap<String, Option<TierKey>>,
+    /// Classes whose parameters name a fleet that is served by somebody else.
+    elsewhere: BTreeSet<String>,
     /// The names of all IngressClasses.
     known: BTreeSet<String>,
     default_class: Option<String>,
@@ -91,7 +93,11 @@ pub(crate) struct Attachment {
 }
 
 impl Selection {
-    pub(crate) fn compute(state: &ClusterState, default_namespace: &str) -> Self {
+    pub(crate) fn compute(
+        state: &ClusterState,
+        default_namespace: &str,
+        watched: &Watched,
+    ) -> Self {
         let mut selection = Self {
             known: state
                 .ingress_classes
@@ -103,7 +109,8 @@ impl Selection {
         };
         selection.read_configs(&state.gateway_configs, &state.namespaces);
         for class in state.ingress_classes.iter() {
-            selection.read_class(class, state, default_namespace);
+            let outcome = resolve_class(class, &state.gateway_configs, default_namespace, watched);
+            selection.read_class(class, outcome);
         }
         selection.findings.sort();
         selection
@@ -158,10 +165,11 @@ impl Selection {
         self.by_name = claiming.into_iter().map(|(_, named)| named).collect();
     }
 
-    fn read_class(&mut self, class: &IngressClass, state: &ClusterState, default_namespace: &str) {
+    fn read_class(&mut self, class: &IngressClass, outcome: ClassOutcome) {
         let name = class.metadata.name.clone().unwrap_or_default();
-        match resolve_class(class, &state.gateway_configs, default_namespace) {
+        match outcome {
             ClassOutcome::Foreign => {}
+            ClassOutcome::Elsewhere => drop(self.elsewhere.insert(name)),
             ClassOutcome::Plain(finding) => {
                 let claimed =
                     self.by_name.iter().any(|named| named.takes(Some(&name), Some(&name)));
@@ -182,6 +190,9 @@ impl Selection {
     pub(crate) fn attach(&self, ingress: &Ingress) -> Attachment {
         let explicit = class_of(ingress);
         let effective = explicit.or(self.default_class.as_deref());
+        if effective.is_some_and(|class| self.elsewhere.contains(class)) {
+            return Attachment::default();
+        }
         if let Some(resolved) = effective.and_then(|class| self.by_parameters.get(class)) {
             return match resolved {
                 None => Attachment {

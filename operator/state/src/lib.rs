@@ -10,8 +10,10 @@ mod grant;
 mod manifest;
 mod shelf;
 mod state;
+mod watched;
 
 pub use grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};
 pub use manifest::ManifestError;
 pub use shelf::{Shelf, is_same};
 pub use state::{ClusterState, service_of};
+pub use watched::Watched;

@@ -169,8 +169,8 @@ async fn stream<K: Watched, S: Sink<K>>(
 ) -> End {
     let mut params = WatchParams::default();
     match scope {
-        Scope::All => {}
-        Scope::Own => params = params.labels(&own_selector()),
+        Scope::All | Scope::AllIn(_) => {}
+        Scope::Own | Scope::OwnIn(_) => params = params.labels(&own_selector()),
         Scope::Named(_, name) => params = params.fields(&format!("metadata.name={name}")),
     }
     let opened = match &run.position {
@@ -203,8 +203,8 @@ async fn list<K: Watched, S: Sink<K>>(
 ) -> End {
     let mut params = ListParams::default().limit(PAGE);
     match scope {
-        Scope::All => {}
-        Scope::Own => params = params.labels(&own_selector()),
+        Scope::All | Scope::AllIn(_) => {}
+        Scope::Own | Scope::OwnIn(_) => params = params.labels(&own_selector()),
         Scope::Named(_, name) => params = params.fields(&format!("metadata.name={name}")),
     }
     loop {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use gatefleet_crds::GatewayConfig;
-use gatefleet_state::ReferenceGrant;
+use gatefleet_state::{ReferenceGrant, Watched};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -27,7 +27,8 @@ use crate::{
     View,
     children::for_own_kinds,
     follow::{Sink, follow},
-    view::{Scope, Step, Watched, compare_versions, take},
+    guard::Guarded,
+    view::{Scope, Step, Watched as Kind, compare_versions, take},
 };
 
 /// When changes become a new view.
@@ -62,23 +63,25 @@ impl Watches {
 pub struct Hub {
     client: Client,
     debounce: Debounce,
+    watched: Watched,
     views: watch::Sender<Option<Arc<View>>>,
     secrets: watch::Receiver<BTreeSet<(String, String)>>,
 }
 
 /// Prepares watches; nothing is asked before [`run`].
-pub fn watches(client: Client, debounce: Debounce) -> (Watches, Hub) {
+pub fn watches(client: Client, debounce: Debounce, watched: Watched) -> (Watches, Hub) {
     let (views, views_out) = watch::channel(None);
     let (secrets_in, secrets) = watch::channel(BTreeSet::new());
-    (Watches { views: views_out, secrets: secrets_in }, Hub { client, debounce, views, secrets })
+    let hub = Hub { client, debounce, watched, views, secrets };
+    (Watches { views: views_out, secrets: secrets_in }, hub)
 }
 
 /// Watches until it is dropped.
 pub async fn run(hub: Hub) {
-    let Hub { client, debounce, views, mut secrets } = hub;
+    let Hub { client, debounce, watched, views, mut secrets } = hub;
     let (steps, mut received) = mpsc::unbounded_channel();
     let mut store = Store::new(client, steps);
-    store.follow_kinds();
+    store.follow_kinds(&watched);
     let mut pending: Option<Pending> = None;
     loop {
         let due = pending.as_ref().map(|pending| pending.due(debounce));
@@ -134,6 +137,13 @@ impl Pending {
     }
 }
 
+/// Whose objects of a kind are watched.
+#[derive(Clone, Copy)]
+enum Whose {
+    Everybody,
+    Ours,
+}
+
 /// One step of one watch, ready to be put into the view.
 struct Received {
     kind: String,
@@ -146,8 +156,8 @@ struct Store {
     client: Client,
     steps: mpsc::UnboundedSender<Received>,
     view: View,
-    /// Kinds (as in the watermark) that were not listed yet.
-    missing: BTreeSet<String>,
+    /// Kinds (as in the watermark) and scopes that were not listed yet.
+    missing: BTreeSet<(String, Scope)>,
     /// The version of each watch of a kind: the kind's watermark is the oldest of them.
     versions: BTreeMap<String, BTreeMap<Scope, String>>,
     secrets: BTreeMap<(String, String), AbortHandle>,
@@ -167,37 +177,61 @@ impl Store {
         }
     }
 
-    fn follow_kinds(&mut self) {
-        self.follow_kind::<GatewayConfig>(Scope::All);
-        self.follow_kind::<Ingress>(Scope::All);
-        self.follow_kind::<IngressClass>(Scope::All);
-        self.follow_kind::<Namespace>(Scope::All);
+    fn follow_kinds(&mut self, watched: &Watched) {
+        self.follow_everywhere::<IngressClass>();
+        self.follow_everywhere::<Namespace>();
         self.follow_optional::<ReferenceGrant>();
-        self.follow_kind::<Service>(Scope::All);
-        self.follow_kind::<EndpointSlice>(Scope::All);
-        self.follow_kind::<Pod>(Scope::Own);
+        self.follow_kind::<GatewayConfig>(watched, Whose::Everybody);
+        self.follow_kind::<Ingress>(watched, Whose::Everybody);
+        self.follow_kind::<Service>(watched, Whose::Everybody);
+        self.follow_kind::<EndpointSlice>(watched, Whose::Everybody);
+        self.follow_kind::<Pod>(watched, Whose::Ours);
         macro_rules! follow_child {
             ($kind:ty => $($path:ident).+) => {
-                self.follow_kind::<$kind>(Scope::Own);
+                self.follow_kind::<$kind>(watched, Whose::Ours);
             };
         }
         for_own_kinds!(follow_child);
     }
 
-    fn follow_kind<K: Watched>(&mut self, scope: Scope) {
+    fn follow_everywhere<K: Kind>(&mut self) {
+        self.follow_scope::<K>(Api::all(self.client.clone()), Scope::All);
+    }
+
+    fn follow_kind<K>(&mut self, watched: &Watched, whose: Whose)
+    where
+        K: Kind + Resource<Scope = NamespaceResourceScope>,
+    {
+        let names = match (watched, whose) {
+            (Watched::All, Whose::Everybody) => return self.follow_everywhere::<K>(),
+            (Watched::All, Whose::Ours) => {
+                return self.follow_scope::<K>(Api::all(self.client.clone()), Scope::Own);
+            }
+            (Watched::Only(names), _) => names,
+        };
+        for name in names {
+            let scope = match whose {
+                Whose::Everybody => Scope::AllIn(name.clone()),
+                Whose::Ours => Scope::OwnIn(name.clone()),
+            };
+            self.follow_scope::<K>(Api::namespaced(self.client.clone(), name), scope);
+        }
+    }
+
+    fn follow_scope<K: Kind>(&mut self, api: Api<Guarded<K>>, scope: Scope) {
         let sink = self.sink::<K>(scope.clone());
-        self.missing.insert(sink.kind.clone());
-        self.tasks.spawn(follow::<K>(Api::all(self.client.clone()), scope, sink));
+        self.missing.insert((sink.kind.clone(), scope.clone()));
+        self.tasks.spawn(follow::<K>(api, scope, sink));
     }
 
     /// A kind that others define: without its definition there are no objects of it.
-    fn follow_optional<K: Watched>(&mut self) {
+    fn follow_optional<K: Kind>(&mut self) {
         let sink = MayBeAbsent(self.sink::<K>(Scope::All));
-        self.missing.insert(sink.0.kind.clone());
+        self.missing.insert((sink.0.kind.clone(), Scope::All));
         self.tasks.spawn(follow::<K>(Api::all(self.client.clone()), Scope::All, sink));
     }
 
-    fn sink<K: Watched>(&self, scope: Scope) -> ToHub {
+    fn sink<K: Kind>(&self, scope: Scope) -> ToHub {
         ToHub { kind: kind_with_group::<K>(), scope, steps: self.steps.clone() }
     }
 
@@ -227,7 +261,7 @@ impl Store {
 
     fn follow_named<K>(&mut self, (namespace, name): &(String, String)) -> AbortHandle
     where
-        K: Watched + Resource<Scope = NamespaceResourceScope>,
+        K: Kind + Resource<Scope = NamespaceResourceScope>,
     {
         let scope = Scope::Named(namespace.clone(), name.clone());
         let sink = self.sink::<K>(scope.clone());
@@ -244,7 +278,7 @@ impl Store {
             // Sent before its watch was stopped.
             return false;
         }
-        let first = self.missing.remove(&kind);
+        let first = self.missing.remove(&(kind.clone(), scope.clone()));
         let versions = self.versions.entry(kind.clone()).or_default();
         if !version.is_empty() {
             versions.insert(scope, version);
@@ -287,7 +321,7 @@ impl ToHub {
     }
 }
 
-impl<K: Watched> Sink<K> for ToHub {
+impl<K: Kind> Sink<K> for ToHub {
     fn is_open(&self) -> bool {
         !self.steps.is_closed()
     }
@@ -310,7 +344,7 @@ impl<K: Watched> Sink<K> for ToHub {
 /// As [`ToHub`], for a kind that the API server may not know.
 struct MayBeAbsent(ToHub);
 
-impl<K: Watched> Sink<K> for MayBeAbsent {
+impl<K: Kind> Sink<K> for MayBeAbsent {
     fn is_open(&self) -> bool {
         Sink::<K>::is_open(&self.0)
     }

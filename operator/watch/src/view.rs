@@ -113,6 +113,10 @@ pub(crate) enum Scope {
     All,
     /// Those with [`MANAGED_BY`].
     Own,
+    /// All of one namespace.
+    AllIn(String),
+    /// Those of one namespace with [`MANAGED_BY`].
+    OwnIn(String),
     /// One, by namespace and name.
     Named(String, String),
 }
@@ -143,6 +147,9 @@ fn relist<K: Watched>(view: &mut View, scope: &Scope, objects: Vec<K>) -> bool {
     let listed: BTreeSet<(String, String)> = objects.iter().map(|o| place(o.meta())).collect();
     let known: Vec<(String, String)> = match scope {
         Scope::All | Scope::Own => K::shelf(view).iter().map(|o| place(o.meta())).collect(),
+        Scope::AllIn(namespace) | Scope::OwnIn(namespace) => {
+            K::shelf(view).in_namespace(namespace).map(|o| place(o.meta())).collect()
+        }
         Scope::Named(namespace, name) => {
             let there = K::shelf(view).get(namespace, name).is_some();
             there.then(|| (namespace.clone(), name.clone())).into_iter().collect()
@@ -224,6 +231,21 @@ mod tests {
         assert!(take(&mut view, &named("a"), Step::<Secret>::Listed(Vec::new())));
         assert_eq!(view.state.secrets.len(), 1);
         assert_eq!(view.answered.len(), 2, "absence is an answer");
+    }
+
+    #[test]
+    fn the_list_of_one_namespace_leaves_the_others_alone() {
+        let mut view = View::default();
+        let mut other = secret("a", "3", "3", false);
+        other.metadata.namespace = Some("m".to_owned());
+        take(&mut view, &Scope::AllIn("m".to_owned()), Step::Listed(vec![other]));
+        take(
+            &mut view,
+            &Scope::AllIn("n".to_owned()),
+            Step::Listed(vec![secret("a", "1", "1", false)]),
+        );
+        assert!(take(&mut view, &Scope::AllIn("n".to_owned()), Step::<Secret>::Listed(Vec::new())));
+        assert!(view.state.secrets.get("m", "a").is_some() && view.state.secrets.len() == 1);
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Drop for Watching {
 impl Watching {
     fn start(client: Client) -> Self {
         let pace = Debounce { quiet: Duration::from_millis(5), longest: Duration::from_millis(50) };
-        let (watches, hub) = watches(client, pace);
+        let (watches, hub) = watches(client, pace, gatefleet_state::Watched::All);
         Self { watches, task: tokio::spawn(gatefleet_watch::run(hub)) }
     }
 

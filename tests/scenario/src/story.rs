@@ -70,10 +70,14 @@ enum Step {
     Kubelet(bool),
     /// The operator runs, or is killed.
     Operator(bool),
-    /// Another installation starts in a namespace: it ends with an error that contains this, or, without it, goes on for
-    /// a second, and is killed then.
+    /// The operator is killed, and starts again for these namespaces only.
+    OperatorWatches(Vec<String>),
+    /// Another installation starts in a namespace, for these namespaces or for all: it ends with an error that contains
+    /// this, or, without it, goes on for three seconds, and is killed then.
     Rival {
         namespace: String,
+        #[serde(default)]
+        watches: Vec<String>,
         #[serde(default)]
         says: String,
     },
@@ -226,7 +230,10 @@ impl Telling {
             Step::Kubelet(works) => drop(self.world.kubelet.send_replace(*works)),
             Step::Operator(true) => self.world.start_operator(),
             Step::Operator(false) => self.world.stop_operator().await,
-            Step::Rival { namespace, says } => self.world.rival(namespace, says).await?,
+            Step::OperatorWatches(names) => self.world.restart_for(names).await,
+            Step::Rival { namespace, watches, says } => {
+                self.world.rival(namespace, watches, says).await?;
+            }
             judgement => self.judge(judgement).await?,
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use gatefleet_controllers::{Options, Pace};
+use gatefleet_controllers::{Options, Pace, Watched};
 use http::Method;
 use kube::{Api, Client, CustomResourceExt, client::Body};
 use serde_json::Value;
@@ -35,6 +35,7 @@ pub(crate) struct World {
     /// What the operator asked for beyond its permissions, in words.
     pub(crate) overreach: Overreach,
     operator: Option<JoinHandle<()>>,
+    watched: Watched,
     faults: Faults,
     /// The same after a restart, as in a cluster, where proxies know it by its Service.
     channel: SocketAddr,
@@ -62,6 +63,7 @@ impl World {
             writes: Arc::default(),
             overreach: Overreach::default(),
             operator: None,
+            watched: Watched::All,
             faults,
             channel: free_address(),
         };
@@ -72,6 +74,7 @@ impl World {
     pub(crate) fn start_operator(&mut self) {
         let options = Options {
             channel_address: self.channel,
+            watched: self.watched.clone(),
             pace: Pace {
                 quiet: Duration::from_millis(10),
                 longest: Duration::from_millis(50),
@@ -93,20 +96,32 @@ impl World {
         }));
     }
 
-    /// Lets another installation run until it ends, or for a second if it is not to end.
-    pub(crate) async fn rival(&self, namespace: &str, says: &str) -> Result<(), String> {
+    /// Lets another installation run until it ends, or for three seconds if it is not to end.
+    pub(crate) async fn rival(
+        &self,
+        namespace: &str,
+        watches: &[String],
+        says: &str,
+    ) -> Result<(), String> {
         let options = Options {
             channel_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             default_namespace: namespace.to_owned(),
+            watched: watches.iter().cloned().collect(),
             ..Options::default()
         };
-        let patience = Duration::from_secs(if says.is_empty() { 1 } else { 45 });
+        let patience = Duration::from_secs(if says.is_empty() { 3 } else { 45 });
         let running = gatefleet_controllers::run(self.client.clone(), options);
         match tokio::time::timeout(patience, Box::pin(running)).await {
             Err(_) if says.is_empty() => Ok(()),
             Ok(Err(error)) if !says.is_empty() && error.to_string().contains(says) => Ok(()),
             ended => Err(format!("the Gatefleet in {namespace}: {ended:?}")),
         }
+    }
+
+    pub(crate) async fn restart_for(&mut self, namespaces: &[String]) {
+        self.stop_operator().await;
+        self.watched = namespaces.iter().cloned().collect();
+        self.start_operator();
     }
 
     /// As `kill -9` would.

@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Where an `IngressClass` without a namespace in its parameters finds its `GatewayConfig`.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub(crate) default_namespace: String,
+    /// Serve the GatewayConfigs, Ingresses and Services of these namespaces only, comma-separated [default: of all].
+    #[arg(long, env = "GATEFLEET_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub(crate) watch_namespaces: Vec<String>,
     /// The identity of this replica.
     #[arg(long, env = "POD_NAME", default_value = "gatefleet")]
     pub(crate) replica: String,
@@ -36,6 +39,7 @@ impl Args {
             status_address: Some(self.status_address),
             proxy_image: self.proxy_image,
             default_namespace: self.default_namespace,
+            watched: self.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
             replica: self.replica,
             ..Options::default()
         }
