@@ -59,7 +59,7 @@ impl Command {
             Self::Local(args) => local::run(args).await,
             Self::Translate(args) => translate::run(args).await,
             Self::Status(args) => status::run(args).await,
-            Self::Check(args) => check::run(args).await,
+            Self::Check(args) => Box::pin(check::run(args)).await,
             Self::Crds => crds::run(),
             Self::Completion { shell } => {
                 clap_complete::generate(shell, &mut Cli::command(), "gatefleet", &mut io::stdout());
@@ -71,6 +71,8 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -93,10 +95,9 @@ mod tests {
             let help = command.render_long_help().to_string();
             let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
             let name = command.get_name();
-            page += &format!(
-                "\n## gatefleet {name}\n\n```text\n{}\n```\n",
-                lines.join("\n").trim_end()
-            );
+            let text = lines.join("\n");
+            let text = text.trim_end();
+            let _ = writeln!(page, "\n## gatefleet {name}\n\n```text\n{text}\n```");
         }
         expect_test::expect_file!["../../../docs/reference/command-line.md"].assert_eq(&page);
     }

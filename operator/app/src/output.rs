@@ -34,11 +34,11 @@ impl Output {
     }
 }
 
-/// Prints an answer. A reader that has seen enough (`| head`) is no failure.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+/// Prints an answer; `false`: nobody reads it. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> io::Result<bool> {
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 

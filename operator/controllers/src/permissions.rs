@@ -18,33 +18,35 @@ pub struct Permission {
     pub verbs: Vec<&'static str>,
 }
 
+/// Besides the objects of fleets: group, resource, verbs.
+const FIXED: &[(&str, &str, &[&[&str]])] = &[
+    ("", "events", &[&["get"], APPLY]),
+    ("", "namespaces", &[READ]),
+    // Where proxies on node ports are reached.
+    ("", "nodes", &[&["get"]]),
+    ("", "pods", &[READ]),
+    // The claim of this installation, and those of others.
+    ("coordination.k8s.io", "leases", &[&["get", "list", "delete"], APPLY]),
+    ("discovery.k8s.io", "endpointslices", &[READ]),
+    ("gatefleet.dev", "gatewayconfigs", &[READ]),
+    ("gateway.networking.k8s.io", "referencegrants", &[READ]),
+    // Owner references that block the owner's deletion (admission plugin OwnerReferencesPermissionEnforcement).
+    ("gatefleet.dev", "gatewayconfigs/finalizers", &[&["update"]]),
+    ("gatefleet.dev", "gatewayconfigs/status", &[&["patch"]]),
+    ("networking.k8s.io", "ingressclasses", &[READ]),
+    ("networking.k8s.io", "ingresses", &[READ]),
+    ("networking.k8s.io", "ingresses/status", &[&["patch"]]),
+];
+
 /// Everything that the operator does at run time.
 #[must_use]
 pub fn permissions() -> Vec<Permission> {
-    let fixed: [(&str, &str, &[&[&'static str]]); 13] = [
-        ("", "events", &[&["get"], APPLY]),
-        ("", "namespaces", &[READ]),
-        // Where proxies on node ports are reached.
-        ("", "nodes", &[&["get"]]),
-        ("", "pods", &[READ]),
-        // The claim of this installation, and those of others.
-        ("coordination.k8s.io", "leases", &[&["get", "list", "delete"], APPLY]),
-        ("discovery.k8s.io", "endpointslices", &[READ]),
-        ("gatefleet.dev", "gatewayconfigs", &[READ]),
-        ("gateway.networking.k8s.io", "referencegrants", &[READ]),
-        // Owner references that block the owner's deletion (admission plugin OwnerReferencesPermissionEnforcement).
-        ("gatefleet.dev", "gatewayconfigs/finalizers", &[&["update"]]),
-        ("gatefleet.dev", "gatewayconfigs/status", &[&["patch"]]),
-        ("networking.k8s.io", "ingressclasses", &[READ]),
-        ("networking.k8s.io", "ingresses", &[READ]),
-        ("networking.k8s.io", "ingresses/status", &[&["patch"]]),
-    ];
     let row = |group: &str, resource: &str, verbs: &[&[&'static str]]| Permission {
         group: group.to_owned(),
         resource: resource.to_owned(),
         verbs: verbs.concat(),
     };
-    let fixed = fixed.into_iter().map(|(group, resource, verbs)| row(group, resource, verbs));
+    let fixed = FIXED.iter().map(|(group, resource, verbs)| row(group, resource, verbs));
     let children = ChildKind::ALL.iter().map(|kind| {
         let resource = kind.resource();
         row(&resource.group, &resource.plural, &[READ, APPLY, &["delete"]])

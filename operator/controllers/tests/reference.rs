@@ -1,5 +1,7 @@
 //! `docs/reference/events.md` is what the code says: `UPDATE_EXPECT=1 cargo test -p gatefleet-controllers`.
 
+use std::fmt::Write as _;
+
 use expect_test::expect_file;
 use gatefleet_controllers::known_events;
 
@@ -20,7 +22,7 @@ fn the_page_lists_every_event() {
     for event in known_events() {
         let weight = if event.warning { "Warning" } else { "Normal, Warning" };
         let about = event.about.join(", ");
-        page += &format!("| `{}` | {about} | {weight} | {} |\n", event.reason, event.means);
+        let _ = writeln!(page, "| `{}` | {about} | {weight} | {} |", event.reason, event.means);
     }
     expect_file!["../../../docs/reference/events.md"].assert_eq(&page);
 }

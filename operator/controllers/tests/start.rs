@@ -71,7 +71,8 @@ fn metrics_page(exposition: &str) -> String {
         if let Some((name, kind)) =
             line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
         {
-            page.push_str(&format!("| `{name}` | {kind} | {help} |\n"));
+            let row = format!("| `{name}` | {kind} | {help} |\n");
+            page.push_str(&row);
         }
     }
     page

@@ -106,7 +106,7 @@ impl Finding {
 /// Asks everything, and tells.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let cluster = Cluster::find(&args.cluster).await?;
-    let findings = check(&cluster, &args).await?;
+    let findings = Box::pin(check(&cluster, &args)).await?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Failed);
     let document = json!({"checks": serde_json::to_value(&findings)?, "failed": failed});
     print(&args.output.render(&document, || table(&findings))?)?;

@@ -1,4 +1,4 @@
-//! Whether the cluster takes the pods of every fleet: PodSecurity, quotas, priority classes, sysctls.
+//! Whether the cluster takes the pods of every fleet: `PodSecurity`, quotas, priority classes, sysctls.
 
 use gatefleet_crds::GatewayConfig;
 use gatefleet_infra::{MANAGED_BY_LABEL, desired_deployments};

@@ -14,7 +14,7 @@ struct Version {
     major: String,
     minor: String,
     #[serde(rename = "gitVersion")]
-    git_version: String,
+    full: String,
 }
 
 /// `Err`: the cluster does not answer at all.
@@ -27,7 +27,7 @@ pub(super) async fn check(cluster: &Cluster) -> Result<Finding, ClusterError> {
 fn judge(version: &Version) -> Finding {
     let digits = |text: &str| -> String { text.chars().take_while(char::is_ascii_digit).collect() };
     let number = |text: &str| digits(text).parse::<u32>().unwrap_or_default();
-    let shown = &version.git_version;
+    let shown = &version.full;
     if (number(&version.major), number(&version.minor)) >= (1, OLDEST_MINOR) {
         return Finding::new(CHECK, Verdict::Ok, "", shown);
     }
@@ -47,7 +47,7 @@ mod tests {
             let version = Version {
                 major: "1".to_owned(),
                 minor: minor.to_owned(),
-                git_version: format!("v1.{minor}"),
+                full: format!("v1.{minor}"),
             };
             judge(&version).verdict
         };

@@ -110,17 +110,28 @@ impl Fleet {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let cluster = Cluster::find(&args.cluster).await?;
     let fleets = look(&cluster, &args).await?;
-    let mut shown = render(&args, &fleets)?;
+    let shown = render(&args, &fleets)?;
     print(&shown)?;
+    if args.watch {
+        follow(&cluster, &args, shown).await?;
+    }
+    let ready = fleets.iter().all(Fleet::is_ready);
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })
+}
+
+/// Prints whatever changes, until a signal or a closed output ends it.
+async fn follow(cluster: &Cluster, args: &Args, mut shown: String) -> Result<(), Box<dyn Error>> {
     let mut silent = false;
-    while args.watch {
+    loop {
         tokio::time::sleep(PACE).await;
-        match look(&cluster, &args).await {
+        match look(cluster, args).await {
             Ok(fleets) => {
                 silent = false;
-                let text = render(&args, &fleets)?;
+                let text = render(args, &fleets)?;
                 if text != shown {
-                    print(&format!("\n{text}"))?;
+                    if !print(&format!("\n{text}"))? {
+                        return Ok(());
+                    }
                     shown = text;
                 }
             }
@@ -132,8 +143,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
             Err(_) => {}
         }
     }
-    let ready = fleets.iter().all(Fleet::is_ready);
-    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })
 }
 
 async fn look(cluster: &Cluster, args: &Args) -> Result<Vec<Fleet>, StatusError> {

@@ -195,7 +195,6 @@ mod tests {
             ready: ready.to_owned(),
             addresses: addresses.iter().map(|&a| a.to_owned()).collect(),
             listeners: vec![listener(80), listener(443)],
-            ..TierStatus::default()
         };
         let status = GatewayConfigStatus {
             phase: Some(Phase::Listening),

@@ -110,7 +110,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
             complain(&findings)?;
             write(path, tier)?;
         }
-        _ => print(&told(args.output, &tiers, &findings)?)?,
+        _ => drop(print(&told(args.output, &tiers, &findings)?)?),
     }
     Ok(if findings.refuse() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -187,7 +187,8 @@ fn write(path: &Path, tier: &TierRoutes) -> Result<(), Box<dyn Error>> {
     let resources = tier.resources.values().map(|one| (*one.resource).clone());
     let text = write_snapshot(&sorted_snapshot(resources, Vec::new()), format)?;
     if path == Path::new("-") {
-        return Ok(print(&text)?);
+        print(&text)?;
+        return Ok(());
     }
     replace(path, &text)
         .map_err(|source| TranslateError::Write { path: path.display().to_string(), source }.into())
