@@ -38,7 +38,8 @@ pub use network::{
 pub use pages::conditions_page;
 pub use quantity::{Quantity, ResourceLimits, ResourceRequests, Resources};
 pub use scheduling::{
-    Affinity, SpreadConstraint, TaintEffect, Toleration, TolerationOperator, WhenUnsatisfiable,
+    Affinity, PodPatch, SpreadConstraint, TaintEffect, Toleration, TolerationOperator,
+    WhenUnsatisfiable,
 };
 pub use service::{IpFamily, IpFamilyPolicy, ServiceSpec, ServiceType, TrafficPolicy};
 pub use size::Size;

@@ -134,21 +134,29 @@ const fn one() -> u16 {
     1
 }
 
-/// `affinity` of a pod, as written: what the operator cannot read it says in the condition `Accepted`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Affinity(pub Map<String, Value>);
+/// A part of a Kubernetes object, as written: what the operator cannot read it says in the condition `Accepted`.
+macro_rules! embedded {
+    ($name:ident, $what:literal) => {
+        #[doc = $what]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Map<String, Value>);
 
-impl JsonSchema for Affinity {
-    fn schema_name() -> Cow<'static, str> {
-        "Affinity".into()
-    }
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
 
-    fn inline_schema() -> bool {
-        true
-    }
+            fn inline_schema() -> bool {
+                true
+            }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+            }
+        }
+    };
 }
+
+embedded!(Affinity, "`affinity` of a pod.");
+embedded!(PodPatch, "What is merged into a pod template.");

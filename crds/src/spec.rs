@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Affinity, Autoscaling, ClientIpDetection, DisruptionBudget, Drain, GatewayConfigStatus, Limits,
-    Listener, NetworkPolicy, Resources, Scale, ServiceSpec, Size, SourceRanges, SpreadConstraint,
-    Timeouts, TlsSpec, Toleration, rules::rules,
+    Listener, NetworkPolicy, PodPatch, Resources, Scale, ServiceSpec, Size, SourceRanges,
+    SpreadConstraint, Timeouts, TlsSpec, Toleration, rules::rules,
 };
 
 /// One fleet of gateways: up to two isolated tiers of proxies that the operator runs and configures.
@@ -278,6 +278,13 @@ pub struct PodSpec {
         "priorityClassName is the name of a PriorityClass, such as \"system-cluster-critical\"",
     )])))]
     pub priority_class_name: Option<String>,
+    /// Whatever else the pods need: merged into the pod template as a strategic merge patch is, `null` removes. What the
+    /// operator and the proxies rely on (labels, image, arguments, ports, volumes of the container `proxy` among others)
+    /// cannot be patched. What is misspelt, or cannot be patched, is named in the condition `Accepted`, and the tier stays as
+    /// it is. Default: absent. Example: `{spec: {runtimeClassName: gvisor}}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PodPatch")]
+    pub patch: Option<PodPatch>,
 }
 
 /// Which Ingresses the fleet serves, besides those whose `IngressClass` names it.

@@ -74,12 +74,56 @@ fn members(
         Some(seen) => {
             let owned = owned.and_then(|owned| owned.get(&format!("f:{key}")));
             is_nothing(value) && is_nothing(seen)
+                || QUANTITIES.contains(&key.as_str()) && same_quantities(value, seen)
                 || agrees(value, seen, owned.and_then(Value::as_object).filter(|o| !o.is_empty()))
         }
         None => is_nothing(value),
     });
     let released = owned.into_iter().flat_map(Map::keys).filter_map(|key| key.strip_prefix("f:"));
     there && released.into_iter().all(|key| desired.contains_key(key))
+}
+
+/// Fields that hold quantities, which the API server writes in its own way: `0.5` as `500m`.
+const QUANTITIES: [&str; 3] = ["requests", "limits", "sizeLimit"];
+
+fn same_quantities(desired: &Value, observed: &Value) -> bool {
+    match (desired, observed) {
+        (Value::Object(desired), Value::Object(observed)) => {
+            desired.len() == observed.len()
+                && desired.iter().all(|(name, one)| {
+                    observed.get(name).is_some_and(|other| same_quantities(one, other))
+                })
+        }
+        (Value::String(desired), Value::String(observed)) => {
+            match (quantity(desired), quantity(observed)) {
+                (Some(one), Some(other)) => (one - other).abs() <= one.abs() * 1e-12,
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+fn quantity(text: &str) -> Option<f64> {
+    const SUFFIXES: [(&str, f64); 13] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("n", 1e-9),
+        ("u", 1e-6),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+    ];
+    let suffixed = SUFFIXES.iter().find_map(|(suffix, factor)| {
+        Some(text.strip_suffix(suffix)?.parse::<f64>().ok()? * factor)
+    });
+    suffixed.or_else(|| text.parse().ok())
 }
 
 fn items(desired: &[Value], observed: &[Value], owned: Option<&Map<String, Value>>) -> bool {
@@ -178,6 +222,20 @@ mod tests {
         desired["spec"]["template"].as_object_mut().unwrap().remove("metadata");
         assert!(is_settled(&desired, &observed(), "us"));
         assert!(!is_settled(&desired, &observed(), "somebody"), "never applied by this manager");
+    }
+
+    #[test]
+    fn quantities_are_compared_by_what_they_say() {
+        let limits =
+            |cpu: &str| json!({"spec": {"limits": {"cpu": cpu}, "sizeLimit": "250000000"}});
+        let mut observed = json!({"spec": {"limits": {"cpu": "500m"}, "sizeLimit": "250M"}});
+        let owned = json!({"f:spec": {"f:limits": {"f:cpu": {}}, "f:sizeLimit": {}}});
+        observed["metadata"] = json!({"managedFields": [
+            {"manager": "us", "operation": "Apply", "fieldsV1": owned},
+        ]});
+        assert!(is_settled(&limits("0.5"), &observed, "us"));
+        assert!(!is_settled(&limits("0.51"), &observed, "us"));
+        assert!(!is_settled(&limits("half"), &observed, "us"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use gatefleet_crds::{GatewayConfig, Reason, TierSpec};
 use gatefleet_names::Tier;
 
 use crate::{
-    desired::{affinity, tier_spec},
+    desired::{affinity, patch_fault, tier_spec},
     observed::Problem,
 };
 
@@ -30,9 +30,11 @@ pub(crate) fn check_tier(tier: Tier, spec: &TierSpec) -> Vec<Problem> {
         Tier::NorthSouth => "spec.northSouth",
         Tier::EastWest => "spec.eastWest",
     };
-    let faults = affinity(spec).err().map(|fault| format!("pod.affinity{fault}"));
-    faults
+    let affinity = affinity(spec).err().map(|fault| format!("pod.affinity{fault}"));
+    let patch = patch_fault(tier, spec).map(|fault| format!("pod.patch{fault}"));
+    affinity
         .into_iter()
+        .chain(patch)
         .map(|fault| Problem { reason: Reason::SpecInvalid, message: format!("{field}.{fault}") })
         .collect()
 }

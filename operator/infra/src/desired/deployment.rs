@@ -21,7 +21,7 @@ use k8s_openapi::{
     },
 };
 
-use super::{TierScope, scheduling::scheduled};
+use super::{TierScope, patch::patched, scheduling::scheduled};
 use crate::{
     names::{labels, selector_labels},
     ports::TIER_PORTS,
@@ -57,7 +57,7 @@ pub(super) fn desired_deployment(scope: &TierScope<'_>, image: &str) -> Deployme
                 Scale::Automatic(_) => None,
             },
             revision_history_limit: Some(3),
-            selector: selector.clone(),
+            selector,
             // A new proxy is ready before an old one goes: nothing is lost.
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -66,13 +66,29 @@ pub(super) fn desired_deployment(scope: &TierScope<'_>, image: &str) -> Deployme
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec {
-                metadata: Some(pod_metadata(scope)),
-                spec: Some(scheduled(pod(scope, image), scope.spec, &selector)),
-            },
+            template: template(scope, image),
             ..DeploymentSpec::default()
         }),
         status: None,
+    }
+}
+
+/// With the user's patch, if there is one that can be applied: a tier with another one is not built.
+fn template(scope: &TierScope<'_>, image: &str) -> PodTemplateSpec {
+    let template = unpatched_template(scope, image);
+    let patch = scope.spec.pod.patch.as_ref();
+    patch.and_then(|patch| patched(&template, &patch.0).ok()).unwrap_or(template)
+}
+
+/// As the operator would have it.
+pub(super) fn unpatched_template(scope: &TierScope<'_>, image: &str) -> PodTemplateSpec {
+    let selector = LabelSelector {
+        match_labels: Some(selector_labels(scope.fleet, scope.tier)),
+        ..LabelSelector::default()
+    };
+    PodTemplateSpec {
+        metadata: Some(pod_metadata(scope)),
+        spec: Some(scheduled(pod(scope, image), scope.spec, &selector)),
     }
 }
 

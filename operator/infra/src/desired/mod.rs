@@ -3,13 +3,14 @@
 mod availability;
 mod bootstrap;
 mod deployment;
+mod patch;
 mod scheduling;
 mod secrets;
 mod service;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use gatefleet_crds::{DeletionPolicy, GROUP, GatewayConfig, TierSpec, VERSION};
+use gatefleet_crds::{DeletionPolicy, GROUP, GatewayConfig, GatewayConfigSpec, TierSpec, VERSION};
 use gatefleet_names::Tier;
 use k8s_openapi::{
     api::{
@@ -206,6 +207,15 @@ pub fn desired_deployments(config: &GatewayConfig, image: &str) -> Vec<(Tier, De
             (tier, deployment::desired_deployment(&scope, image))
         })
         .collect()
+}
+
+/// What keeps the tier's `pod.patch` from being applied.
+pub(crate) fn patch_fault(tier: Tier, spec: &TierSpec) -> Option<String> {
+    let patch = spec.pod.patch.as_ref()?;
+    // Names and image are any: no patch reaches them.
+    let config = GatewayConfig::new("fleet", GatewayConfigSpec::default());
+    let template = deployment::unpatched_template(&TierScope::new(&config, tier, spec), "image");
+    patch::patched(&template, &patch.0).err()
 }
 
 /// What every builder needs.

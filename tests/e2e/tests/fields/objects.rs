@@ -85,8 +85,9 @@ async fn pods_are_scheduled_as_declared() {
     let mut spread = json!({
         "topologyKey": "example.com/rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule",
     });
+    let patch = json!({"spec": {"runtimeClassName": "gvisor"}});
     let local = local(&json!({"replicas": 1, "pod": {
-        "nodeSelector": {"node-role": "edge"}, "tolerations": tolerations, "affinity": affinity,
+        "patch": patch, "nodeSelector": {"node-role": "edge"}, "tolerations": tolerations, "affinity": affinity,
         "topologySpreadConstraints": [spread], "priorityClassName": "system-cluster-critical",
     }}))
     .await;
@@ -98,6 +99,7 @@ async fn pods_are_scheduled_as_declared() {
     assert_eq!(spec["tolerations"], tolerations);
     assert_eq!(spec["affinity"], affinity);
     assert_eq!(spec["priorityClassName"], "system-cluster-critical");
+    assert_eq!(spec["runtimeClassName"], "gvisor");
     let selector = spec["topologySpreadConstraints"][0]["labelSelector"].clone();
     assert_eq!(selector["matchLabels"]["gatefleet.dev/tier"], "north-south");
     spread["labelSelector"] = selector;
