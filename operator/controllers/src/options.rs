@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::Election;
+
 /// Settings of the whole operator.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,6 +22,11 @@ pub struct Options {
     pub default_namespace: String,
     /// The identity of this replica, as proxies and event readers see it. Default `gatefleet`.
     pub replica: String,
+    /// How the replica that writes is chosen among several. Default none: there is no other.
+    pub election: Option<Election>,
+    /// The Service, in [`Self::default_namespace`], whose endpoints with a port `channel` are the replicas; proxies stream
+    /// to each of them. Default none: to [`Self::channel_addresses`].
+    pub channel_service: Option<String>,
     /// How patient the loops are.
     pub pace: Pace,
 }
@@ -57,6 +64,8 @@ impl Default for Options {
             proxy_image: "gatefleet-proxy:dev".to_owned(),
             default_namespace: "default".to_owned(),
             replica: "gatefleet".to_owned(),
+            election: None,
+            channel_service: None,
             pace: Pace::default(),
         }
     }

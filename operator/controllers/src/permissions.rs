@@ -27,8 +27,8 @@ pub fn permissions() -> Vec<Permission> {
         // Where proxies on node ports are reached.
         ("", "nodes", &[&["get"]]),
         ("", "pods", &[READ]),
-        // The claim of this installation, and those of others.
-        ("coordination.k8s.io", "leases", &[&["get", "list"], APPLY]),
+        // The claim of this installation, those of others, and which replica leads.
+        ("coordination.k8s.io", "leases", &[&["get", "list", "update"], APPLY]),
         ("discovery.k8s.io", "endpointslices", &[READ]),
         ("gatefleet.dev", "gatewayconfigs", &[READ]),
         ("gateway.networking.k8s.io", "referencegrants", &[READ]),
