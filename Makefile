@@ -9,7 +9,7 @@ KUBE       := gatefleet-tests-apiserver/kube,gatefleet-tests-scenario/kube,gatef
 SHIPPED    := gatefleet/jemalloc,gatefleet-proxy/jemalloc
 KUBE_TESTS := check contract differential refused stories kubectl peers
 
-.PHONY: help local test test-kube test-readme test-h2spec lint deny crds golden fuzz bench
+.PHONY: help local images test e2e-smoke test-kube test-readme test-h2spec lint deny crds golden fuzz bench
 help: ## Print this list.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -17,12 +17,19 @@ local: ## Build everything and run the quickstart (DIR=... for another directory
 	cargo build --release
 	$(TARGET)/release/gatefleet local $(DIR)
 
+images: ## Write OCI archives of operator, proxy and echo to TARGET/images (as shipped: some 15 minutes; PROFILE=release takes 5).
+	tests/kube/images $(TARGET)/images $(or $(PROFILE),dist)
+
 test: ## Every test that needs cargo alone.
 	cargo test --workspace
 
 test-kube: ## The contract, scenario and kubectl tests against a real kube-apiserver (needs Go >= 1.26).
 	tests/kube/build
 	cargo test --workspace --features $(KUBE) $(addprefix --test ,$(KUBE_TESTS))
+
+e2e-smoke: ## Our images on two real nodes (root, Go >= 1.26, containerd, runc: see tests/kube/up; the first build takes some minutes).
+	tests/kube/build nodes
+	cargo test --workspace --features gatefleet-tests-e2e/cluster --test cluster -- --test-threads 1
 
 test-readme: ## Every command of the README as it stands there (a release build: some minutes).
 	cargo test --workspace --features $(KUBE) --test readme

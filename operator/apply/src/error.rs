@@ -42,6 +42,8 @@ pub enum Refusal {
     Busy(Duration),
     /// No answer: perhaps it was written, perhaps not.
     Unanswered,
+    /// Nothing was sent: another replica of the operator leads, or may lead by now.
+    Standby,
 }
 
 impl Refusal {
@@ -84,6 +86,7 @@ impl Refusal {
             }
             Self::Busy(_) => "the API server is busy; it is tried again",
             Self::Unanswered => "no answer; it is tried again",
+            Self::Standby => "another replica of the operator leads; it writes",
         }
     }
 }
@@ -101,6 +104,16 @@ pub struct WriteError {
 }
 
 impl WriteError {
+    pub(crate) fn standby(action: Action) -> Self {
+        let said = "this replica does not lead".into();
+        Self { action: Box::new(action), refusal: Refusal::Standby, said }
+    }
+
+    pub(crate) fn late(action: Action) -> Self {
+        let said = "this replica's term ended meanwhile".into();
+        Self { action: Box::new(action), refusal: Refusal::Unanswered, said }
+    }
+
     pub(crate) fn new(action: Action, error: &kube::Error) -> Self {
         let said = match error {
             kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),

@@ -18,7 +18,7 @@ use kube::{
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::error::Refusal;
+use crate::{error::Refusal, leadership::Leadership};
 
 /// Longest message that the API server takes.
 const LONGEST_MESSAGE: usize = 1024;
@@ -56,17 +56,19 @@ pub struct Events {
     /// The identity of this replica.
     instance: Arc<str>,
     places: Arc<Semaphore>,
+    leadership: Leadership,
 }
 
 impl Events {
     /// Events in the name of the operator's replica `instance`.
     #[must_use]
-    pub fn new(client: Client, instance: &str) -> Self {
-        Self { client, instance: instance.into(), places: Arc::new(Semaphore::new(WAITING)) }
+    pub fn new(client: Client, instance: &str, leadership: Leadership) -> Self {
+        let places = Arc::new(Semaphore::new(WAITING));
+        Self { client, instance: instance.into(), places, leadership }
     }
 
-    /// Says it. Without an answer it is tried again beside what the caller does next; a refusal is logged and otherwise
-    /// forgotten.
+    /// Says it, if this replica leads. Without an answer it is tried again beside what the caller does next; a refusal is
+    /// logged and otherwise forgotten.
     pub async fn say(&self, about: &ObjectReference, finding: &Finding) {
         // Events about cluster-scoped objects live in `default`.
         let namespace = about.namespace.as_deref().unwrap_or("default");
@@ -102,6 +104,9 @@ impl Events {
 
     /// `again`: what was tried before may have been written.
     async fn write(&self, event: &Event, again: bool) -> Result<(), kube::Error> {
+        if self.leadership.term().is_none() {
+            return Ok(());
+        }
         let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let name = event.metadata.name.clone().unwrap_or_default();

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Action, Refusal, WriteError},
+    leadership::Leadership,
     settled::{is_settled, owns},
 };
 
@@ -58,13 +59,28 @@ pub struct Writer {
     client: Client,
     manager: &'static str,
     writes: Arc<AtomicU64>,
+    leadership: Leadership,
 }
 
 impl Writer {
     /// A writer that owns what it writes as `manager`.
     #[must_use]
-    pub fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager, writes: Arc::default() }
+    pub fn new(client: Client, manager: &'static str, leadership: Leadership) -> Self {
+        Self { client, manager, writes: Arc::default(), leadership }
+    }
+
+    /// Sends one write, if this replica leads, and stops waiting for its answer when the term ends.
+    async fn sent<T>(
+        &self,
+        action: Action,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, WriteError> {
+        let Some(term) = self.leadership.term() else { return Err(WriteError::standby(action)) };
+        self.writes.fetch_add(1, Relaxed);
+        match tokio::time::timeout_at(term.until.into(), request).await {
+            Ok(answer) => answer.map_err(|error| WriteError::new(action, &error)),
+            Err(_) => Err(WriteError::late(action)),
+        }
     }
 
     /// As whom it writes.
@@ -134,9 +150,9 @@ impl Writer {
     ) -> Result<DynamicObject, WriteError> {
         let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-        self.writes.fetch_add(1, Relaxed);
-        let written = self.api(resource, namespace).patch(name, params, &Patch::Apply(body)).await;
-        written.map_err(|error| WriteError::new(action("apply", resource, namespace, name), &error))
+        let action = action("apply", resource, namespace, name);
+        let api = self.api(resource, namespace);
+        self.sent(action, api.patch(name, params, &Patch::Apply(body))).await
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
@@ -153,14 +169,12 @@ impl Writer {
         let api: Api<K> = Api::namespaced(self.client.clone(), &action.namespace);
         let params =
             PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
-        self.writes.fetch_add(1, Relaxed);
-        match api.create(&params, desired).await {
-            Ok(created) => Ok(created),
-            Err(error) if Refusal::of(&error) == Refusal::Conflict => {
+        match self.sent(action.clone(), api.create(&params, desired)).await {
+            Err(error) if error.refusal == Refusal::Conflict => {
                 let action = Action { verb: "read", ..action };
                 api.get(&action.name).await.map_err(|error| WriteError::new(action, &error))
             }
-            Err(error) => Err(WriteError::new(action, &error)),
+            answer => answer,
         }
     }
 
@@ -216,10 +230,8 @@ impl Writer {
             "status": status,
         });
         let params = PatchParams { force, ..PatchParams::apply(self.manager) };
-        self.writes.fetch_add(1, Relaxed);
-        api.patch_status(&action.name, &params, &Patch::Apply(&body))
-            .await
-            .map_err(|error| WriteError::new(action, &error))
+        let name = action.name.clone();
+        self.sent(action, api.patch_status(&name, &params, &Patch::Apply(&body))).await
     }
 
     /// Deletes exactly this object in exactly this state. One that is gone already is no error.
@@ -241,13 +253,10 @@ impl Writer {
             }),
             ..DeleteParams::background()
         };
-        self.writes.fetch_add(1, Relaxed);
-        match self.api(resource, &namespace).delete(&name, &params).await {
-            Ok(_) => Ok(()),
-            Err(error) if Refusal::of(&error) == Refusal::Absent => Ok(()),
-            Err(error) => {
-                Err(WriteError::new(action("delete", resource, &namespace, &name), &error))
-            }
+        let action = action("delete", resource, &namespace, &name);
+        match self.sent(action, self.api(resource, &namespace).delete(&name, &params)).await {
+            Err(error) if error.refusal == Refusal::Absent => Ok(()),
+            answer => answer.map(drop),
         }
     }
 }

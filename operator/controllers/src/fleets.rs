@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gatefleet_apply::Leadership;
 use gatefleet_distribute::Holdings;
 use gatefleet_infra::{Child, ChildObject, FLEET_LABEL, labels};
 use gatefleet_names::{FleetKey, Tier};
@@ -33,6 +34,7 @@ const LONGEST_BLINDNESS: Duration = Duration::from_secs(5);
 
 /// What the loop listens to.
 pub(crate) struct Fleets {
+    pub(crate) leadership: Leadership,
     pub(crate) tools: Arc<Tools>,
     pub(crate) views: watch::Receiver<Option<Arc<View>>>,
     pub(crate) reports: watch::Receiver<Option<Arc<Report>>>,
@@ -116,6 +118,14 @@ impl Loop {
                 let holdings = Arc::clone(&self.fleets.holdings.borrow_and_update());
                 self.count(holdings);
                 changed.is_ok()
+            }
+            true = self.fleets.leadership.changed() => {
+                // What was believed about a term that ended is no reason to wait in the next one.
+                self.blind.clear();
+                let configs = self.sight.view.state.gateway_configs.iter();
+                let all: Vec<FleetKey> = configs.map(|config| fleet_of(config)).collect();
+                self.add(all);
+                true
             }
             Some(ended) = self.running.join_next_with_id() => {
                 self.ended(ended);

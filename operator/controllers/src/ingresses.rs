@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use gatefleet_apply::{Events, Finding, Refusal, Weight, Writer};
+use gatefleet_apply::{Events, Finding, Leadership, Refusal, Weight, Writer};
 use gatefleet_distribute::{Holdings, ProxyHoldings};
 use gatefleet_infra::Holding;
 use gatefleet_names::{Kind, ObjectKey, Tier, TierKey};
@@ -31,6 +31,7 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// What the loop listens to and writes with.
 pub(crate) struct Ingresses {
+    pub(crate) leadership: Leadership,
     pub(crate) writer: Writer,
     pub(crate) events: Events,
     pub(crate) views: watch::Receiver<Option<Arc<View>>>,
@@ -69,11 +70,17 @@ impl Ingresses {
                 changed = self.reports.changed() => if changed.is_err() { return },
                 changed = self.holdings.changed() => if changed.is_err() { return },
                 changed = self.views.changed() => if changed.is_err() { return },
+                true = self.leadership.changed() => {}
                 () = tokio::time::sleep(RETRY), if retry => {}
             }
             let report = self.reports.borrow_and_update().clone();
             let view = self.views.borrow_and_update().clone();
             let (Some(report), Some(view)) = (report, view) else { continue };
+            if self.leadership.term().is_none() {
+                // What another replica says and publishes meanwhile is not known here.
+                memories = Memories::default();
+                continue;
+            }
             let sight = Sight {
                 view,
                 report: Some(Arc::clone(&report)),

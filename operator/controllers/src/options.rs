@@ -7,6 +7,8 @@ use std::{
 
 use gatefleet_state::Watched;
 
+use crate::Election;
+
 /// Settings of the whole operator.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +26,11 @@ pub struct Options {
     pub watched: Watched,
     /// The identity of this replica, as proxies and event readers see it. Default `gatefleet`.
     pub replica: String,
+    /// How the replica that writes is chosen among several. Default none: there is no other.
+    pub election: Option<Election>,
+    /// The Service, in [`Self::default_namespace`], whose endpoints with a port `channel` are the replicas; proxies stream
+    /// to each of them. Default none: to [`Self::channel_addresses`].
+    pub channel_service: Option<String>,
     /// How patient the loops are.
     pub pace: Pace,
 }
@@ -62,6 +69,8 @@ impl Default for Options {
             default_namespace: "default".to_owned(),
             watched: Watched::All,
             replica: "gatefleet".to_owned(),
+            election: None,
+            channel_service: None,
             pace: Pace::default(),
         }
     }

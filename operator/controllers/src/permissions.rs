@@ -25,8 +25,8 @@ const FIXED: &[(&str, &str, &[&[&str]])] = &[
     // Where proxies on node ports are reached.
     ("", "nodes", &[&["get"]]),
     ("", "pods", &[READ]),
-    // The claim of this installation, and those of others.
-    ("coordination.k8s.io", "leases", &[&["get", "list", "delete"], APPLY]),
+    // The claim of this installation, those of others, and which replica leads.
+    ("coordination.k8s.io", "leases", &[&["get", "list", "update", "delete"], APPLY]),
     ("discovery.k8s.io", "endpointslices", &[READ]),
     ("gatefleet.dev", "gatewayconfigs", &[READ]),
     ("gateway.networking.k8s.io", "referencegrants", &[READ]),

@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use gatefleet_apply::{Events, Finding, Refusal, Weight, WriteError, Writer};
+use gatefleet_apply::{Events, Finding, Leadership, Refusal, Weight, WriteError, Writer};
 use gatefleet_crds::{EventType, GatewayConfig, GatewayConfigStatus, Reason};
 use gatefleet_distribute::Publisher;
 use gatefleet_infra::{
@@ -41,8 +41,7 @@ pub(crate) struct Tools {
     pub(crate) operator: Operator,
     /// PEM: what proxies believe the servers by.
     pub(crate) server_authority: String,
-    /// When this process began.
-    pub(crate) started: Instant,
+    pub(crate) leadership: Leadership,
     /// The authority that each tier was last trusted by.
     pub(crate) trusted: Mutex<BTreeMap<TierKey, String>>,
 }
@@ -69,7 +68,7 @@ pub(crate) struct Outcome {
     pub(crate) postponed: bool,
 }
 
-/// How long a new process believes the status that it found rather than proxies that may not have found it yet.
+/// How long a new leader believes the status that it found rather than proxies that may not have found it yet.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often it is asked whether somebody else's object still takes a name.
 pub(crate) const FOREIGN: Duration = Duration::from_secs(5);
@@ -88,6 +87,10 @@ pub(crate) struct Reconcile<'a> {
 impl Reconcile<'_> {
     /// Brings the cluster closer to what is declared, and says how far that is.
     pub(crate) async fn run(mut self) -> Outcome {
+        if self.tools.leadership.term().is_none() {
+            self.trust_stored();
+            return self.outcome;
+        }
         let mut inputs = BTreeMap::new();
         for tier in Tier::ALL {
             if let Some(found) = self.inputs(tier) {
@@ -188,6 +191,19 @@ impl Reconcile<'_> {
         }))
     }
 
+    /// A replica that does not lead serves configuration too: it believes the authorities that the leader stored.
+    fn trust_stored(&self) {
+        let fleet = fleet_of(self.config);
+        for tier in Tier::ALL.into_iter().filter(|tier| tier_spec(self.config, *tier).is_some()) {
+            let names = ChildNames::new(&fleet.name, tier);
+            let stored = self.view().state.secrets.get(self.namespace(), &names.authority);
+            // A broken one is the leader's to tell.
+            if let Some(Ok(authority)) = stored.map(|secret| identity::authority_in(secret)) {
+                self.trust(&fleet.tier(tier), authority.certificate_pem());
+            }
+        }
+    }
+
     fn trust(&self, tier: &TierKey, authority: &str) {
         let mut trusted = self.tools.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         if trusted.get(tier).is_none_or(|before| before != authority) {
@@ -205,9 +221,11 @@ impl Reconcile<'_> {
         let wait = match error.refusal {
             Refusal::Invalid | Refusal::Forbidden => Duration::from_secs(30),
             Refusal::Busy(after) => after,
-            Refusal::Conflict | Refusal::Absent | Refusal::Terminating | Refusal::Unanswered => {
-                Duration::ZERO
-            }
+            Refusal::Conflict
+            | Refusal::Absent
+            | Refusal::Terminating
+            | Refusal::Unanswered
+            | Refusal::Standby => Duration::ZERO,
         };
         tracing::warn!(%error, "reconcile GatewayConfig {}", fleet_of(self.config));
         self.problems.push(refused::problem(self.config, &self.view().state, error));
@@ -219,13 +237,13 @@ impl Reconcile<'_> {
         self.outcome.look_again = Some(sooner);
     }
 
-    /// Whether a proxy that is ready may hold more than this process knows, because it has just started: the
-    /// status of the process before it stays until all have reported.
+    /// Whether a proxy that is ready may hold more than this process knows, because it leads only since a moment: the
+    /// status of the leader before it stays until all have reported.
     fn may_not_know_yet(&self) -> bool {
         let fleet = fleet_of(self.config);
         let told = self.config.status.as_ref().and_then(|status| status.observed_generation);
         let silent = |tier| self.sight.live_proxies(&fleet.tier(tier)).iter().any(Option::is_none);
-        self.tools.started.elapsed() < GRACE
+        self.tools.leadership.term().is_none_or(|term| term.since.elapsed() < GRACE)
             && told == self.config.metadata.generation
             && Tier::ALL.into_iter().any(silent)
     }

@@ -24,7 +24,8 @@ pub(crate) fn problem(config: &GatewayConfig, state: &ClusterState, error: &Writ
         | Refusal::Conflict
         | Refusal::Absent
         | Refusal::Terminating
-        | Refusal::Unanswered => Reason::ApplyFailed,
+        | Refusal::Unanswered
+        | Refusal::Standby => Reason::ApplyFailed,
     };
     Problem { reason, message: error.to_string() }
 }

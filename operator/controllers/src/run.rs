@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use gatefleet_apply::{Events, WriteError, Writer};
+use gatefleet_apply::{Events, Leadership, WriteError, Writer};
 use gatefleet_crds::GatewayConfig;
 use gatefleet_distribute::{AuthorityError, ChannelAuthority, Publisher, Replica};
 use gatefleet_infra::Operator;
@@ -18,7 +19,7 @@ use kube::{Api, Client, api::ListParams};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    Options, Pace,
+    Election, Options, Pace,
     claim::Claim,
     fleets::Fleets,
     health::{self, Health, Metric},
@@ -26,6 +27,7 @@ use crate::{
     ingresses::Ingresses,
     nodes::Nodes,
     reconcile::Tools,
+    replicas,
     sent::Sent,
     translate::{Report, Translator},
 };
@@ -89,32 +91,37 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         None => None,
     };
     greet(&client, &options.watched).await?;
+    // Every replica claims, and the first one makes the servers' authority, leader or not.
+    let anybody = |manager| Writer::new(client.clone(), manager, Leadership::always());
     let claim = Claim {
-        writer: Writer::new(client.clone(), "gatefleet-claim"),
+        writer: anybody("gatefleet-claim"),
         namespace: options.default_namespace.clone(),
         watched: options.watched.clone(),
     };
     claim.stake().await?;
-    let infra = Writer::new(client.clone(), "gatefleet-infra");
+    let infra = anybody("gatefleet-infra");
     let authority = server_authority(&infra, &options.default_namespace).await?;
     let publisher = Publisher::default();
-    let (_addresses, replicas) =
+    let (addresses, replicas) =
         watch::channel(servers.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let (leadership, election) = election(client.clone(), options.election.clone());
     let replica = Replica { name: options.replica.clone(), replicas };
     let tools = Tools {
-        infra,
-        replicas: Writer::new(client.clone(), "gatefleet-replicas"),
-        status: Writer::new(client.clone(), "gatefleet-status"),
-        events: Events::new(client.clone(), &options.replica),
+        infra: Writer::new(client.clone(), "gatefleet-infra", leadership.clone()),
+        replicas: Writer::new(client.clone(), "gatefleet-replicas", leadership.clone()),
+        status: Writer::new(client.clone(), "gatefleet-status", leadership.clone()),
+        events: Events::new(client.clone(), &options.replica, leadership.clone()),
         nodes: Nodes::new(client.clone()),
         publisher: publisher.clone(),
         operator: Operator { proxy_image: options.proxy_image.clone(), servers },
         server_authority: authority.certificate_pem().to_owned(),
-        started: Instant::now(),
+        leadership,
         trusted: Mutex::new(BTreeMap::new()),
     };
     let Loops { hub, translator, fleets, ingresses, gauge } =
         Loops::new(client, &options, Arc::new(tools));
+    let hub_views = gauge.views.clone();
+    let replicas = follow_replicas(&options, hub_views, addresses);
     // Each of them ends only with the others: a loop that ended alone would be a silent half operator.
     tokio::select! {
         ended = gatefleet_distribute::serve(listener, authority, publisher, replica) => ended?,
@@ -124,8 +131,38 @@ pub async fn run(client: Client, options: Options) -> Result<(), Error> {
         () = ingresses.run() => {}
         () = serve_health(status_listener, gauge) => {}
         error = claim.keep() => return Err(error),
+        () = election => {}
+        () = replicas => {}
     }
     Ok(())
+}
+
+/// Whether this replica leads, and what finds that out. Without an election it always does.
+fn election(
+    client: Client,
+    election: Option<Election>,
+) -> (Leadership, Pin<Box<dyn Future<Output = ()> + Send>>) {
+    match election {
+        Some(election) => {
+            let (terms, told) = watch::channel(None);
+            (Leadership::told_by(told), Box::pin(election.hold(client, terms)))
+        }
+        None => (Leadership::always(), Box::pin(std::future::pending())),
+    }
+}
+
+/// Never ends; without a Service the addresses stay what they are.
+async fn follow_replicas(
+    options: &Options,
+    views: watch::Receiver<Option<Arc<View>>>,
+    addresses: watch::Sender<Vec<String>>,
+) {
+    match options.channel_service.clone() {
+        Some(service) => {
+            replicas::follow(options.default_namespace.clone(), service, views, addresses).await;
+        }
+        None => addresses.closed().await,
+    }
 }
 
 struct Loops {
@@ -147,7 +184,8 @@ impl Loops {
         let (reports_in, reports) = watch::channel(None);
         let (publisher, sent) = (tools.publisher.clone(), Sent::default());
         let (views, holdings) = (watches.views.clone(), publisher.holdings());
-        let routes = Writer::new(client, "gatefleet-routes");
+        let leadership = tools.leadership.clone();
+        let routes = Writer::new(client, "gatefleet-routes", leadership.clone());
         Self {
             hub,
             gauge: Gauge {
@@ -157,6 +195,7 @@ impl Loops {
                 routes: routes.clone(),
             },
             ingresses: Ingresses {
+                leadership: leadership.clone(),
                 writer: routes,
                 events: tools.events.clone(),
                 views: views.clone(),
@@ -165,6 +204,7 @@ impl Loops {
                 sent: sent.clone(),
             },
             fleets: Fleets {
+                leadership,
                 tools,
                 views,
                 reports,
@@ -294,7 +334,9 @@ impl Health for Gauge {
         let translated = self.reports.borrow().as_ref().map_or(0, |r| r.output.translated);
         let (infra, status) = (self.tools.infra.writes(), self.tools.status.writes());
         let metric = |name, help, kind, value| Metric { name, help, kind, value };
+        let leads = u64::from(self.tools.leadership.term().is_some());
         vec![
+            metric("gatefleet_leader", "Whether this replica writes.", "gauge", leads),
             metric("gatefleet_fleets", "GatewayConfigs that are watched.", "gauge", fleets),
             metric("gatefleet_ingresses", "Ingresses that are watched.", "gauge", ingresses),
             metric(

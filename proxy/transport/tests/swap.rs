@@ -11,6 +11,7 @@ use support::{Backend, Proxy, backend, blocking, free_port, http, local, route, 
 fn load(port: u16, good: fn(&Answer) -> bool) -> Load {
     Load::start(Plan {
         address: local(port),
+        over: Over::Tcp,
         host: "a.example".into(),
         path: "/".into(),
         connections: 8,

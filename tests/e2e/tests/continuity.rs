@@ -12,7 +12,7 @@ use std::{
 };
 
 use gatefleet_test_support::{
-    raw::{self, Answer, Load, Plan},
+    raw::{self, Answer, Load, Over, Plan},
     websocket::WebSocket,
 };
 use gatefleet_tests_e2e::{Local, eventually, processes};
@@ -22,6 +22,7 @@ use serde_json::json;
 fn plan(address: SocketAddr, connections: usize) -> Plan {
     Plan {
         address,
+        over: Over::Tcp,
         host: "test.com".into(),
         path: "/version".into(),
         connections,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use gatefleet_test_support::raw::{self, Load, Plan};
+use gatefleet_test_support::raw::{self, Load, Over, Plan};
 use gatefleet_tests_e2e::packages::installed;
 
 struct Peer(Child);
@@ -46,6 +46,7 @@ fn the_client_notices_an_nginx_that_reloads() {
 
     let load = Load::start(Plan {
         address: free,
+        over: Over::Tcp,
         host: "test.com".into(),
         path: "/".into(),
         connections: 8,

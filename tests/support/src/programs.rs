@@ -71,3 +71,32 @@ pub fn kube_tools() -> PathBuf {
     });
     built.clone()
 }
+
+/// The archives of our images, as `make images` writes them, in the profile `release`: link-time optimisation would take
+/// a test minutes. They lie beside the test's own profile.
+///
+/// # Panics
+///
+/// When the build fails.
+pub fn images() -> Vec<PathBuf> {
+    static BUILT: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| build_images("images")).clone()
+}
+
+/// As [`images`], written to another directory in any case.
+///
+/// # Panics
+///
+/// When the build fails.
+pub fn build_images(directory: &str) -> Vec<PathBuf> {
+    let test =
+        std::env::current_exe().unwrap_or_else(|error| panic!("find the test's own path: {error}"));
+    // TARGET/PROFILE/deps/TEST-HASH.
+    let target = test.ancestors().nth(3).unwrap_or(&test);
+    let script = checkout().join("tests/kube/images");
+    let output = Command::new(&script).arg(target.join(directory)).output();
+    let output = output.unwrap_or_else(|error| panic!("start {}: {error}", script.display()));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "build images: {errors}");
+    String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from).collect()
+}

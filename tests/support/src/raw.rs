@@ -2,8 +2,8 @@
 //! would hide. One thread and one connection each; a connection is opened anew only after it was lost.
 
 use std::{
-    fmt::Write as _,
-    io::{self, Read as _, Write as _},
+    fmt::{Debug, Write as _},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -12,6 +12,10 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+use rustls::StreamOwned;
+
+use crate::tls;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -38,11 +42,25 @@ impl Answer {
     }
 }
 
+/// What a connection consists of: bytes both ways.
+trait Stream: Read + Write + Debug + Send {}
+
+impl<T: Read + Write + Debug + Send> Stream for T {}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
+}
+
+/// What lies under HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing: the bytes as they are.
+    Tcp,
+    /// TLS, with the host as server name. Any certificate will do.
+    Tls,
 }
 
 impl Connection {
@@ -52,10 +70,25 @@ impl Connection {
     ///
     /// When nobody answers.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { stream: Box::new(connect(address)?), buffer: Vec::new() })
+    }
+
+    /// As [`Self::open`], with what is to lie under HTTP.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or the handshake fails.
+    pub fn open_over(over: Over, address: SocketAddr, host: &str) -> io::Result<Self> {
+        match over {
+            Over::Tcp => Self::open(address),
+            Over::Tls => {
+                let mut stream = StreamOwned::new(tls::client_of_anybody(host)?, connect(address)?);
+                while stream.conn.is_handshaking() {
+                    stream.conn.complete_io(&mut stream.sock)?;
+                }
+                Ok(Self { stream: Box::new(stream), buffer: Vec::new() })
+            }
+        }
     }
 
     /// Sends these bytes as they are.
@@ -179,6 +212,13 @@ impl Connection {
     }
 }
 
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 /// One request on a connection of its own.
 ///
 /// # Errors
@@ -202,8 +242,10 @@ pub struct Counts {
     pub wrong: AtomicU64,
     /// Connections that ended while a request waited for its answer, or could not be opened.
     pub lost: AtomicU64,
-    /// Connections that the peer ended between two requests, or announced to end.
+    /// Connections that the peer announced to end.
     pub closed: AtomicU64,
+    /// Connections that the peer ended between two requests without a word: a request may have been under way to it.
+    pub dropped: AtomicU64,
 }
 
 impl Counts {
@@ -214,7 +256,8 @@ impl Counts {
 
     /// Everything that a client without retries would notice.
     pub fn noticed(&self) -> u64 {
-        self.failed() + self.closed.load(Ordering::SeqCst)
+        let ended = self.closed.load(Ordering::SeqCst) + self.dropped.load(Ordering::SeqCst);
+        self.failed() + ended
     }
 }
 
@@ -222,6 +265,8 @@ impl Counts {
 pub struct Plan {
     /// Where to.
     pub address: SocketAddr,
+    /// Plain or encrypted.
+    pub over: Over,
     /// `Host`.
     pub host: String,
     /// Path and query.
@@ -276,7 +321,9 @@ fn send_until(plan: &Plan, counts: &Counts, stop: &AtomicBool) {
     let mut connection = None;
     while !stop.load(Ordering::SeqCst) && Instant::now() < end {
         let fresh = connection.is_none();
-        let opened = connection.take().map_or_else(|| Connection::open(plan.address), Ok);
+        let opened = connection
+            .take()
+            .map_or_else(|| Connection::open_over(plan.over, plan.address, &plan.host), Ok);
         let Ok(mut open) = opened else {
             counts.lost.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(plan.pause);
@@ -295,7 +342,7 @@ fn send_until(plan: &Plan, counts: &Counts, stop: &AtomicBool) {
             }
             // Nothing of an answer on a used connection: the peer ended it while it was idle.
             Err(_) if !fresh && open.buffer.is_empty() => {
-                counts.closed.fetch_add(1, Ordering::SeqCst);
+                counts.dropped.fetch_add(1, Ordering::SeqCst);
             }
             Err(_) => {
                 counts.lost.fetch_add(1, Ordering::SeqCst);

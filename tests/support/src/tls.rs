@@ -107,16 +107,7 @@ fn shake_hands(
     versions: &[&'static SupportedProtocolVersion],
     schemes: Vec<SignatureScheme>,
 ) -> io::Result<CertificateDer<'static>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody { provider, schemes }))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let mut tls = client(name, versions, schemes)?;
     let mut tcp = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
     tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
     while tls.is_handshaking() {
@@ -128,4 +119,27 @@ fn shake_hands(
         .cloned()
         .map(CertificateDer::into_owned)
         .ok_or_else(|| io::Error::other("no certificate"))
+}
+
+/// The client's side of a connection to whoever shows a certificate for this name, whatever its key.
+pub(crate) fn client_of_anybody(name: &str) -> io::Result<ClientConnection> {
+    let all = aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes();
+    client(name, ALL_VERSIONS, all)
+}
+
+fn client(
+    name: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    schemes: Vec<SignatureScheme>,
+) -> io::Result<ClientConnection> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody { provider, schemes }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
 }
