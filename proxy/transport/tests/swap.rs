@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use gatefleet_test_support::raw::{Answer, Connection, Load, Plan, get};
+use gatefleet_test_support::raw::{Answer, Connection, Load, Over, Plan, get};
 use serde_json::json;
 use support::{Backend, Proxy, backend, blocking, free_port, http, local, route, simple};
 
