@@ -108,7 +108,7 @@ impl Reconcile<'_> {
                 Err(Halt::Write(error)) => self.failed(&error),
             }
         }
-        if let Err(error) = self.tell().await {
+        if let Err(error) = Box::pin(self.tell()).await {
             self.failed(&error);
         }
         self.outcome

@@ -16,7 +16,7 @@ pub(crate) struct Changes {
     pub(crate) ingresses: BTreeSet<IngressName>,
     /// IngressClasses, GatewayConfigs or Namespaces.
     pub(crate) selection: bool,
-    /// Whether a ReferenceGrant differs.
+    /// Whether a `ReferenceGrant` differs.
     pub(crate) grants: bool,
     pub(crate) services: BTreeSet<ServiceName>,
     pub(crate) secrets: BTreeSet<SecretName>,

@@ -20,6 +20,7 @@ const PIPE_BYTES: usize = 256 * 1024;
 const KEPT: usize = 32;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a pump holds the box, so it is lent as one")]
     static PIPES: RefCell<Vec<Box<Pipe>>> = const { RefCell::new(Vec::new()) };
 }
 

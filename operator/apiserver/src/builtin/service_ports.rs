@@ -10,8 +10,11 @@ use crate::{
     server::State,
 };
 
+/// Whether a Service with this spec has the field.
+type Has = fn(&Value) -> bool;
+
 /// What only some types have; an update to a type without it drops it, unless the update changes it, too.
-const OF_TYPE: [(&str, fn(&Value) -> bool); 4] = [
+const OF_TYPE: [(&str, Has); 4] = [
     ("healthCheckNodePort", needs_check),
     ("allocateLoadBalancerNodePorts", is_balanced),
     ("loadBalancerClass", is_balanced),
