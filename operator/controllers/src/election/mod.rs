@@ -48,6 +48,10 @@ impl Election {
     }
 
     /// Holds elections for ever, and tells the terms of this replica. Every message of them is a line in the log.
+    #[expect(
+        clippy::infinite_loop,
+        reason = "run by whoever has no election either, which has no end of its own"
+    )]
     pub(crate) async fn hold(self, client: Client, terms: watch::Sender<Option<Term>>) {
         let mut watchful = Watchful::default();
         let mut last_error = String::new();
