@@ -206,6 +206,7 @@ impl Cluster {
         text.split(' ').map(parse).collect()
     }
 
+    #[expect(clippy::print_stderr, reason = "what a failed story leaves behind is to be seen")]
     fn print_what_there_is(&self) {
         for line in [
             "get gwc,deployments,services,endpointslices,pods -A -o wide",
@@ -227,6 +228,7 @@ fn script(name: &str, state: &Path) -> Command {
 }
 
 impl Drop for Cluster {
+    #[expect(clippy::print_stderr, reason = "a panic while dropping would hide the first one")]
     fn drop(&mut self) {
         match script("down", self.state.path()).status() {
             Ok(status) if status.success() => {}
