@@ -112,20 +112,13 @@ impl Election {
         let seat = self.seat(client);
         let found = seat.get_opt(&self.lease).await?;
         let step = watchful.step(self, found.as_ref(), Instant::now(), Timestamp::now());
-        let (written, spec) = match step {
-            Step::Wait => return Ok(false),
-            Step::Take(spec) => (found, spec),
-        };
-        let answer = match written {
-            Some(lease) => {
-                let lease = Lease { spec: Some(spec), ..lease };
-                seat.replace(&self.lease, &PostParams::default(), &lease).await
-            }
-            None => {
-                let metadata =
-                    ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
-                seat.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
-            }
+        let Step::Take(spec) = step else { return Ok(false) };
+        let answer = if let Some(lease) = found {
+            let lease = Lease { spec: Some(spec), ..lease };
+            seat.replace(&self.lease, &PostParams::default(), &lease).await
+        } else {
+            let metadata = ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
+            seat.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
         };
         match answer {
             Ok(_) => Ok(true),
