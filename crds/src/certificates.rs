@@ -7,7 +7,7 @@ use crate::rules::rules;
 
 /// The certificate for names that no route has one for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct DefaultCertificate {
     /// Secrets of type `kubernetes.io/tls`: one, or two with keys of different kinds (ECDSA or Ed25519, and RSA), of
     /// which each client gets the one that it can check. Required. Example: `[{name: wildcard}]`.
