@@ -14,7 +14,7 @@ pub struct DefaultCertificate {
     #[schemars(length(min = 1, max = 2), extend(
         "x-kubernetes-list-type" = "atomic",
         "x-kubernetes-validations" = rules(&[(
-            "self.all(one, self.exists_one(other, other.name == one.name && (has(other.namespace) ? other.namespace : '') == (has(one.namespace) ? one.namespace : '')))",
+            "size(self) < 2 || self[0].name != self[1].name || (has(self[0].namespace) ? self[0].namespace : '') != (has(self[1].namespace) ? self[1].namespace : '')",
             "defaultCertificate names a Secret twice: name it once, or another one with a key of the other kind",
         )]),
     ))]
