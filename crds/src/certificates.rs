@@ -7,14 +7,14 @@ use crate::rules::rules;
 
 /// The certificate for names that no route has one for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct DefaultCertificate {
     /// Secrets of type `kubernetes.io/tls`: one, or two with keys of different kinds (ECDSA or Ed25519, and RSA), of
     /// which each client gets the one that it can check. Required. Example: `[{name: wildcard}]`.
     #[schemars(length(min = 1, max = 2), extend(
         "x-kubernetes-list-type" = "atomic",
         "x-kubernetes-validations" = rules(&[(
-            "self.all(one, self.exists_one(other, other.name == one.name && (has(other.namespace) ? other.namespace : '') == (has(one.namespace) ? one.namespace : '')))",
+            "size(self) < 2 || self[0].name != self[1].name || (has(self[0].namespace) ? self[0].namespace : '') != (has(self[1].namespace) ? self[1].namespace : '')",
             "defaultCertificate names a Secret twice: name it once, or another one with a key of the other kind",
         )]),
     ))]
