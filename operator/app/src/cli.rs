@@ -55,7 +55,7 @@ impl Command {
     /// Runs the command to its end.
     pub(crate) async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
-            Self::Operator(args) => operator::run(args).await,
+            Self::Operator(args) => Box::pin(operator::run(args)).await,
             Self::Local(args) => local::run(args).await,
             Self::Translate(args) => translate::run(args).await,
             Self::Status(args) => status::run(args).await,

@@ -39,7 +39,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn without_the_definitions_it_says_how_to_install_them() {
     let server = ApiServer::new(Default::default());
-    let error = run(server.client(), options()).await.unwrap_err();
+    let error = Box::pin(run(server.client(), options())).await.unwrap_err();
     assert!(matches!(error, Error::DefinitionMissing));
     assert!(error.to_string().contains("gatefleet crds | kubectl apply"), "{error}");
 }
@@ -50,7 +50,7 @@ async fn a_taken_address_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let occupied = Options { channel_address: address, ..options() };
-    let error = run(server.client(), occupied).await.unwrap_err().to_string();
+    let error = Box::pin(run(server.client(), occupied)).await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("channel"), "{error}");
 }
 

@@ -90,7 +90,7 @@ impl World {
             self.faults,
         );
         self.operator = Some(tokio::spawn(async move {
-            if let Err(error) = gatefleet_controllers::run(client, options).await {
+            if let Err(error) = Box::pin(gatefleet_controllers::run(client, options)).await {
                 panic!("the operator stopped: {error}");
             }
         }));

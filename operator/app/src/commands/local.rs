@@ -30,5 +30,5 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
 async fn operate(client: kube::Client, settings: OperatorSettings) -> Result<(), String> {
     let options =
         OperatorOptions { channel_address: settings.channel_address, ..OperatorOptions::default() };
-    gatefleet_controllers::run(client, options).await.map_err(|error| error.to_string())
+    Box::pin(gatefleet_controllers::run(client, options)).await.map_err(|error| error.to_string())
 }
