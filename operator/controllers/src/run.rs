@@ -85,6 +85,11 @@ pub enum Error {
 /// When it cannot start: an address is taken, the custom resource definitions are missing, or the API server
 /// refuses it.
 pub async fn run(client: Client, options: Options) -> Result<(), Error> {
+    // All loops in one future are more than a caller's stack should hold.
+    Box::pin(every_loop(client, options)).await
+}
+
+async fn every_loop(client: Client, options: Options) -> Result<(), Error> {
     let (listener, servers) = listen(&options).await?;
     let status_listener = match options.status_address {
         Some(address) => Some(bind("health and metrics", address).await?),
