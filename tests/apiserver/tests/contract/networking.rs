@@ -8,7 +8,7 @@ cases![
     services_get_addresses,
     services_keep_what_they_got,
     fields_go_with_the_type_of_a_service,
-    a_service_that_is_no_load_balancer_any_more_loses_its_fields,
+    a_former_load_balancer_loses_its_fields,
     node_ports,
     node_ports_follow_the_names_of_ports,
     ingresses,
@@ -113,7 +113,7 @@ async fn fields_go_with_the_type_of_a_service(c: Context) {
     }
 }
 
-async fn a_service_that_is_no_load_balancer_any_more_loses_its_fields(c: Context) {
+async fn a_former_load_balancer_loses_its_fields(c: Context) {
     let path = c.core("services");
     let one = json!([{"port": 80}]);
     let made = c
