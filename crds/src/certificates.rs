@@ -11,13 +11,7 @@ use crate::rules::rules;
 pub struct DefaultCertificate {
     /// Secrets of type `kubernetes.io/tls`: one, or two with keys of different kinds (ECDSA or Ed25519, and RSA), of
     /// which each client gets the one that it can check. Required. Example: `[{name: wildcard}]`.
-    #[schemars(length(min = 1, max = 2), extend(
-        "x-kubernetes-list-type" = "atomic",
-        "x-kubernetes-validations" = rules(&[(
-            "size(self) < 2 || self[0].name != self[1].name || (has(self[0].namespace) ? self[0].namespace : '') != (has(self[1].namespace) ? self[1].namespace : '')",
-            "defaultCertificate names a Secret twice: name it once, or another one with a key of the other kind",
-        )]),
-    ))]
+    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "atomic"))]
     pub secrets: Vec<SecretReference>,
 }
 
@@ -33,7 +27,7 @@ pub struct SecretReference {
     pub name: String,
     /// Its namespace. Another one than that of the GatewayConfig must allow it with a `ReferenceGrant` of Gateway API,
     /// from GatewayConfigs to Secrets. Default: absent, that of the GatewayConfig. Example: `certificates`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 63), extend("x-kubernetes-validations" = rules(&[(
         "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "namespace is the name of a namespace, such as \"certificates\"",
