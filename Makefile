@@ -7,7 +7,7 @@ DIR    ?= examples/quickstart
 KUBE       := gatefleet-tests-apiserver/kube,gatefleet-tests-scenario/kube,gatefleet-tests-e2e/kube
 # How the programs are shipped: jemalloc keeps large TLS and HTTP/2 bodies cheap.
 SHIPPED    := gatefleet/jemalloc,gatefleet-proxy/jemalloc
-KUBE_TESTS := check contract differential refused stories kubectl peers
+KUBE_TESTS := check contract differential refused stories kubectl peers leader
 
 .PHONY: help local images test e2e-smoke test-kube test-readme test-h2spec lint deny crds golden fuzz bench
 help: ## Print this list.

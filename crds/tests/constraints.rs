@@ -68,6 +68,9 @@ fn many(items: &Value, count: usize) -> Value {
         Some("object") if items["properties"]["effect"].is_object() => {
             json!({"operator": "Exists"})
         }
+        Some("object") if items["properties"]["protocol"].is_null() => {
+            json!({"name": format!("secret-{number}")})
+        }
         Some("object") => listener(number),
         _ if items["enum"].is_array() => items["enum"][number % 2].clone(),
         _ => json!(format!("10.0.{number}.0/24")),

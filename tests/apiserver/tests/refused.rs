@@ -113,7 +113,7 @@ async fn judge(client: &Client, number: usize, example: &Refused) -> Option<Stri
         causes.iter().map(|cause| format!("{}: {}", cause["field"], cause["message"])).collect();
     let expected = (&example.field, &example.says);
     (status != 422 || !fits || says_unchecked != unchecked)
-        .then(|| format!("{expected:?}: {status} {found:#?}"))
+        .then(|| format!("{expected:?}: {status} {message} {found:#?}"))
 }
 
 async fn refuse_all(client: Client) {

@@ -110,7 +110,8 @@ mod real {
             "metadata": {"name": "operator"},
             "rules": [
                 {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "create", "delete"]},
-                {"apiGroups": ["gatefleet.dev"], "resources": ["*"], "verbs": ["update", "patch"]},
+                {"apiGroups": ["gatefleet.dev", "coordination.k8s.io"], "resources": ["*"],
+                    "verbs": ["update", "patch"]},
                 {"apiGroups": ["", "apps", "networking.k8s.io", "policy", "autoscaling"],
                     "resources": ["*"], "verbs": verbs},
             ],
