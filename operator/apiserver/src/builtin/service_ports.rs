@@ -48,7 +48,7 @@ pub(super) fn keep(old: &Value, spec: &mut Map<String, Value>) {
     let new = Value::Object(spec.clone());
     if needs_node_ports(old) && needs_node_ports(&new) {
         keep_node_ports(old, &new, spec);
-    } else if needs_node_ports(old) && node_ports(old) == node_ports(&new) {
+    } else if needs_node_ports(old) && adds_no_node_port(old, &new) {
         for port in items(spec, "ports") {
             as_map(port).remove("nodePort");
         }
@@ -76,6 +76,12 @@ fn keep_node_ports(old: &Value, new: &Value, spec: &mut Map<String, Value>) {
             as_map(port).insert("nodePort".into(), json!(former));
         }
     }
+}
+
+/// Ports may have gone with the type, or be kept; only a new one is somebody's wish.
+fn adds_no_node_port(old: &Value, new: &Value) -> bool {
+    let known = node_ports(old);
+    node_ports(new).iter().all(|port| *port == 0 || known.contains(port))
 }
 
 fn node_ports(spec: &Value) -> Vec<u64> {
