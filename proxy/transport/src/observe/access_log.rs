@@ -22,10 +22,10 @@ mod text;
 pub use json::FIELDS;
 pub use text::TEXT_FORM;
 
-/// Lines are handed over when this many bytes are collected (or at the next sweep).
-const CHUNK: usize = 16 * 1024;
+/// Lines are handed over when this many bytes are collected (or at the next sweep): each hand-over wakes the writer.
+const CHUNK: usize = 32 * 1024;
 /// Chunks that wait for the writer; with [`CHUNK`] it bounds the memory of the log.
-const CHUNKS_WAITING: usize = 256;
+const CHUNKS_WAITING: usize = 128;
 /// Empty chunks that are kept for reuse.
 const CHUNKS_SPARE: usize = 32;
 
